@@ -1,0 +1,144 @@
+"""Clip-level scores of a preset on the artist-disjoint test part of the MIDI set.
+
+    python benchmarks/evaluate_midi50.py weights/samplecnn_8k.midi50 --data runs/midi50 -o scores.json
+
+Prints macro ROC-AUC and PR-AUC with a bootstrap interval over clips, for all tags and for instruments and
+genres apart; a control with shuffled labels; and MFCC statistics + logistic regression on the same split.
+Needs librosa: pip install 'samplecnn_zoo[benchmarks]'.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from mfcc import mfcc_statistics
+from rich.progress import track
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from samplecnn_zoo import Tagger
+from samplecnn_zoo.datasets import midi
+from samplecnn_zoo.datasets.midi_tags import INSTRUMENTS, PERCUSSION
+
+BOOTSTRAPS = 1000
+SHUFFLES = 20
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+def main() -> None:
+    """Score the preset and its baselines and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("preset", help="a preset's name or directory")
+    parser.add_argument("--data", type=Path, required=True, help="rendered clips (examples/train_midi50.py)")
+    parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
+    options = parser.parse_args()
+
+    clips, tags = midi.read_clips(options.data), midi.read_tags(options.data)
+    test = [clip for clip in clips if clip.split == "test"]
+    truth = labels_of(test, tags)
+    scores = preset_scores(options.preset, [audio_of(options.data, clip) for clip in test], tags)
+    figures = score_groups(truth, scores, tags)
+    figures["shuffled labels"] = shuffled_control(truth, scores)
+    figures["MFCC + logistic regression"] = mfcc_baseline(options.data, clips, tags)
+    figures["clips"] = {"test": len(test), "train": sum(clip.split == "train" for clip in clips)}
+    figures["by tag"] = {
+        tag: round(float(roc_auc_score(truth[:, i], scores[:, i])), 4) for i, tag in enumerate(tags)
+    }
+    text = json.dumps(figures, indent=1)
+    print(text)
+    if options.output:
+        options.output.write_text(text + "\n", encoding="utf-8")
+
+
+def audio_of(data: Path, clip: midi.Clip) -> Path:
+    """The rendered file of a clip."""
+    return data / "audio" / f"{clip.file}.flac"
+
+
+def labels_of(clips: Sequence[midi.Clip], tags: list[str]) -> np.ndarray:
+    """(clips, tags) of 0 and 1."""
+    return np.array([[tag in clip.tags for tag in tags] for clip in clips], int)
+
+
+def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray:
+    """(clips, tags): what `Tagger.tag` returns, in the order of `tags`."""
+    tagger = Tagger(preset)
+    if list(tagger.preset.tags) != tags:
+        raise SystemExit("the preset's tags are not those of the data: was it trained on another rendering?")
+    rows = []
+    for path in track(paths, "tagging"):
+        by_tag = {item.tag: item.score for item in tagger.tag_file(path).tags}
+        rows.append([by_tag[tag] for tag in tags])
+    return np.array(rows)
+
+
+def score_groups(truth: np.ndarray, scores: np.ndarray, tags: list[str]) -> dict[str, object]:
+    """ROC-AUC and PR-AUC for all tags, instruments and genres, each with its 95 % interval."""
+    instruments = {*INSTRUMENTS, *PERCUSSION, "drums"}
+    groups = {
+        "all tags": list(range(len(tags))),
+        "instruments": [i for i, tag in enumerate(tags) if tag in instruments],
+        "genres": [i for i, tag in enumerate(tags) if tag in midi.GENRES],
+        "other": [i for i, tag in enumerate(tags) if tag not in instruments and tag not in midi.GENRES],
+    }
+    return {
+        name: {
+            "tags": len(columns),
+            "roc_auc": with_interval(macro(roc_auc_score), truth[:, columns], scores[:, columns]),
+            "pr_auc": with_interval(macro(average_precision_score), truth[:, columns], scores[:, columns]),
+        }
+        for name, columns in groups.items()
+    }
+
+
+def macro(metric: Metric) -> Metric:
+    """The mean of a metric over the tags that have both kinds of clips."""
+
+    def mean(truth: np.ndarray, scores: np.ndarray) -> float:
+        usable = [i for i in range(truth.shape[1]) if 0 < truth[:, i].sum() < len(truth)]
+        return float(np.mean([metric(truth[:, i], scores[:, i]) for i in usable]))
+
+    return mean
+
+
+def with_interval(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """The figure and its 95 % bootstrap interval over clips (seed 0)."""
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(BOOTSTRAPS):
+        rows = rng.integers(0, len(truth), len(truth))
+        draws.append(metric(truth[rows], scores[rows]))
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return {
+        "value": round(metric(truth, scores), 4), "low": round(float(low), 4), "high": round(float(high), 4)
+    }  # fmt: skip
+
+
+def shuffled_control(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """ROC-AUC when the labels belong to other clips: 0.5 unless the evaluation leaks."""
+    rng = np.random.default_rng(0)
+    values = [macro(roc_auc_score)(truth[rng.permutation(len(truth))], scores) for _ in range(SHUFFLES)]
+    return {"roc_auc": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
+
+
+def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> dict[str, object]:
+    """MFCC statistics of the training clips, one logistic regression a tag, scored on the test clips."""
+    train = [clip for clip in clips if clip.split == "train"]
+    test = [clip for clip in clips if clip.split == "test"]
+    cache = data / "mfcc"
+    features = [mfcc_statistics([audio_of(data, clip) for clip in part], cache) for part in (train, test)]
+    model = make_pipeline(
+        StandardScaler(), OneVsRestClassifier(LogisticRegression(C=0.1, max_iter=2000), n_jobs=1)
+    )
+    model.fit(features[0], labels_of(train, tags))
+    return score_groups(labels_of(test, tags), model.predict_proba(features[1]), tags)
+
+
+if __name__ == "__main__":
+    main()

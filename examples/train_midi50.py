@@ -1,0 +1,175 @@
+"""Train the bundled preset on the MIDI set: render first, then fit, then save a preset directory.
+
+    python examples/train_midi50.py --midi midi5genres/ --soundfont FluidR3_GM.sf2 \
+        --data runs/midi50 --out runs/samplecnn_8k.midi50
+
+Needs `pip install 'samplecnn_zoo[midi]' && pip install --no-deps tinysoundfont`. A killed run goes on from
+its last epoch when the same command is given again.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import soundfile
+import soxr
+from rich.progress import track
+from sklearn.metrics import roc_auc_score
+
+from samplecnn_zoo import SampleCNN
+from samplecnn_zoo.datasets import midi
+from samplecnn_zoo.models.plans import SAMPLING_RATE_PLANS
+
+
+def main() -> None:
+    """Render, train, save."""
+    options = parse_options()
+    bar: Callable[[Iterable[None], int], Iterable[None]] = lambda steps, total: track(  # noqa: E731
+        steps, "rendering", total=total
+    )
+    if options.midi:
+        left_out = midi.prepare(options.midi, options.data, options.soundfont, progress=bar)
+        print(f"{len(left_out)} pieces left out (unreadable, short, silent or duplicate)")
+    options.out.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(options.seed)
+    clips, tags = midi.read_clips(options.data), midi.read_tags(options.data)
+    pcm = read_pcm(options.data, clips, options.rate)
+    model = fit(options, clips, tags, pcm)
+    model.save(options.out / "model.keras")
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--midi", type=Path, help="folder with index.tsv; leave out when --data is rendered")
+    parser.add_argument("--soundfont", type=Path, default=Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"))
+    parser.add_argument("--data", type=Path, required=True, help="rendered clips: made or used")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints, log and the trained model")
+    parser.add_argument("--rate", type=int, default=8000, choices=sorted(SAMPLING_RATE_PLANS))
+    parser.add_argument("--epochs", type=int, default=20, help="one random segment a clip is an epoch")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def read_pcm(data: Path, clips: list[midi.Clip], rate: int) -> np.ndarray:
+    """All clips at `rate` Hz: (clips, samples) int16, a memory map made on the first call."""
+    path = data / f"pcm_{rate}.npy"
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        shape = (len(clips), int(midi.EXCERPT_S * rate))
+        pcm = np.lib.format.open_memmap(partial, "w+", np.int16, shape)
+        for row, clip in enumerate(track(clips, f"resampling to {rate} Hz")):
+            audio, source_rate = soundfile.read(data / "audio" / f"{clip.file}.flac", dtype="float32")
+            samples = soxr.resample(audio, source_rate, rate)[: shape[1]]
+            pcm[row, : len(samples)] = np.clip(np.round(samples * 32768), -32768, 32767)
+        pcm.flush()
+        os.replace(partial, path)
+    return np.load(path, mmap_mode="r")
+
+
+class RandomSegments(keras.utils.PyDataset):
+    """One segment a clip and epoch, at a random place: batches of (batch, segment, 1) and (batch, tags)."""
+
+    def __init__(self, pcm: np.ndarray, labels: np.ndarray, segment_samples: int, batch: int, seed: int):
+        super().__init__()
+        self.pcm, self.labels, self.segment_samples, self.batch = pcm, labels, segment_samples, batch
+        self.seed, self.epoch = seed, 0
+        self.on_epoch_begin()
+
+    def on_epoch_begin(self) -> None:
+        """Draw the order of the clips and the places of the segments; the epoch's number seeds both."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        self.order = rng.permutation(len(self.pcm))
+        self.starts = rng.integers(0, self.pcm.shape[1] - self.segment_samples, len(self.pcm))
+
+    def __len__(self) -> int:
+        return len(self.pcm) // self.batch
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.order[index * self.batch : (index + 1) * self.batch]
+        return cut(self.pcm, rows, self.starts[rows], self.segment_samples), self.labels[rows]
+
+
+def cut(pcm: np.ndarray, rows: np.ndarray, starts: np.ndarray, segment_samples: int) -> np.ndarray:
+    """Segments of clips: (rows, segment, 1) float32 in [-1, 1)."""
+    pairs = zip(rows, starts, strict=True)
+    segments = np.stack([pcm[row, start : start + segment_samples] for row, start in pairs])
+    return segments[:, :, np.newaxis].astype(np.float32) / 32768
+
+
+def fit(
+    options: argparse.Namespace, clips: list[midi.Clip], tags: list[str], pcm: np.ndarray
+) -> keras.Model:
+    """Train with AdamW, one cosine period and a warm-up; checkpoints every epoch and goes on from one."""
+    labels = np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32)
+    train = np.array([clip.split == "train" for clip in clips])
+    valid = np.array([clip.split == "valid" for clip in clips])
+    model = SampleCNN(SAMPLING_RATE_PLANS[options.rate], sr=options.rate, num_tags=len(tags))
+    data = RandomSegments(
+        pcm[train], labels[train], model.input_shape[1], options.batch, options.seed
+    )  # reads the training part into memory
+    steps = options.epochs * len(data)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        options.learning_rate / 20, steps - steps // 20, alpha=1e-3,
+        warmup_target=options.learning_rate, warmup_steps=steps // 20,
+    )  # fmt: skip
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=1e-4), "binary_crossentropy", jit_compile=True
+    )
+    model, done = resume(model, options.out)
+    for epoch in range(done, options.epochs):
+        data.epoch = epoch
+        history = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=2)
+        auc = validate(model, pcm[valid], labels[valid])
+        log(options.out, epoch + 1, history.history["loss"][0], auc)
+        checkpoint(model, options.out, epoch + 1)
+    return model
+
+
+def validate(model: keras.Model, pcm: np.ndarray, labels: np.ndarray) -> float:
+    """Macro ROC-AUC over the tags that the validation clips have, from five segments a clip."""
+    segment = model.input_shape[1]
+    starts = np.linspace(0, pcm.shape[1] - segment, 5, dtype=int)
+    rows = np.arange(len(pcm))
+    scores = np.mean(
+        [model.predict(cut(pcm, rows, np.full(len(rows), start), segment), verbose=0) for start in starts],
+        axis=0,
+    )
+    known = (labels.sum(0) > 0) & (labels.sum(0) < len(labels))
+    return float(roc_auc_score(labels[:, known], scores[:, known], average="macro"))
+
+
+def log(out: Path, epoch: int, loss: float, auc: float) -> None:
+    """Append a line to `out/log.jsonl` and say it."""
+    line = json.dumps({"epoch": epoch, "loss": round(loss, 5), "valid_roc_auc": round(auc, 5)})
+    print(line, flush=True)
+    with open(out / "log.jsonl", "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def checkpoint(model: keras.Model, out: Path, epoch: int) -> None:
+    """Save model and optimizer under a name that tells the epoch; the one before is then removed."""
+    partial = out / "partial.keras"
+    model.save(partial)
+    os.replace(partial, out / f"epoch_{epoch:03d}.keras")
+    (out / f"epoch_{epoch - 1:03d}.keras").unlink(missing_ok=True)
+
+
+def resume(model: keras.Model, out: Path) -> tuple[keras.Model, int]:
+    """The model of the newest checkpoint and its epoch, or the given model and 0."""
+    found = sorted(out.glob("epoch_*.keras"))
+    if not found:
+        return model, 0
+    return keras.saving.load_model(found[-1]), int(found[-1].stem.removeprefix("epoch_"))
+
+
+if __name__ == "__main__":
+    main()
