@@ -3,8 +3,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from samplecnn_zoo.models.names import level_layers, levels, stage_layers
-from samplecnn_zoo.models.plans import frame_plan, sample_plan
+from samplecnn_zoo.models.design import SUCCESSORS
+from samplecnn_zoo.models.names import level_layers, levels, stage_layers, stated_rate
+from samplecnn_zoo.models.plans import (
+    FRAME_LEVEL_MEL_PLANS,
+    FRAME_LEVEL_RAW_PLANS,
+    MULTI_SCALE_PLANS,
+    SAMPLING_RATE_PLANS,
+    frame_plan,
+    sample_plan,
+)
 
 if TYPE_CHECKING:
     from samplecnn_zoo.models.features import feature_model, level_stages, stage_outputs
@@ -12,6 +20,11 @@ if TYPE_CHECKING:
     from samplecnn_zoo.models.samplecnn import SampleCNN
 
 __all__ = [
+    "FRAME_LEVEL_MEL_PLANS",
+    "FRAME_LEVEL_RAW_PLANS",
+    "MULTI_SCALE_PLANS",
+    "SAMPLING_RATE_PLANS",
+    "SUCCESSORS",
     "FrameLevelMel",
     "FrameLevelRaw",
     "SampleCNN",
@@ -23,6 +36,7 @@ __all__ = [
     "sample_plan",
     "stage_layers",
     "stage_outputs",
+    "stated_rate",
 ]
 
 _HOME = {

@@ -7,7 +7,6 @@ Stock Keras layers only, so that a saved model loads without this package. Layer
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import layers
 
 from samplecnn_zoo.models.design import Block, Design
@@ -22,7 +21,7 @@ def stage(x: Tensor, row: Stage, kind: Block) -> Tensor:
 
 
 def plain_stage(x: Tensor, row: Stage, kind: Block) -> Tensor:
-    """Convolve, normalize, rectify, pool (paper, Table 1); squeeze-and-excitation after the pool (Kim, SE)."""
+    """Convolve, normalize, rectify, pool (paper, Table 1), then squeeze and excite (Kim, SE)."""
     x = _conv_bn(x, f"{row.name}_{{}}", row.width, row.kernel, row.stride, row.pad, kind)
     x = layers.ReLU(name=f"{row.name}_relu")(x)  # (time / stride, width)
     x = _pool(x, row)  # (time / stride / pool, width)
@@ -110,11 +109,5 @@ def classifier(x: Tensor, design: Design) -> Tensor:
         x = layers.Dropout(design.dropout, name="head_dropout")(x)
     # float32 whatever the precision policy: sigmoids and losses need the range.
     return layers.Dense(
-        design.num_tags, activation=design.classifier_activation, dtype="float32", name="tags"
+        int(design.num_tags), activation=design.classifier_activation, dtype="float32", name="tags"
     )(x)
-
-
-def waveform(plan_samples: int, design: Design) -> Tensor:
-    """Return the input, (samples, 1) in −1..1; its name states the sample rate that the model is for."""
-    samples = None if design.flexible else plan_samples
-    return keras.Input((samples, 1), name=f"waveform_{design.sr}hz")

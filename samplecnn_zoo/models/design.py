@@ -1,6 +1,7 @@
 """Blocks and heads as data: what a network is besides its table of stages, checked here, without Keras."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from samplecnn_zoo.models.plans import check_choice, whole
 
@@ -44,6 +45,23 @@ BLOCKS = {
         residual=True, convs=2, se_ratio=1, shortcut_1x1=False, everywhere=True, head="conv1x1+dense"
     ),
 }
+
+SUCCESSORS: dict[str, dict[str, Any]] = {
+    f"kim_{block}{'_multi' if multi else ''}": {
+        "m": 3,
+        "n": 9,
+        "widths": "released",
+        "block": block,
+        "head": "dense",
+        "multi_level": multi,
+    }
+    for block in ("basic", "se", "res1", "res2", "rese1", "rese2")
+    for multi in (False, True)
+} | {
+    "won_sample": {"m": 3, "n": 9, "sr": 16000, "widths": "released", "input_padding": 1},
+    "won_se": {"m": 3, "n": 9, "sr": 16000, "widths": "released", "input_padding": 1, "block": "rese_won"},
+}
+"""Name → keywords of `SampleCNN` for the successors' networks (Kim et al. 2018, Won et al. 2020)."""
 
 HEADS = ("conv1x1", "dense", "conv1x1+dense")
 

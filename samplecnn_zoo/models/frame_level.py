@@ -52,7 +52,7 @@ def FrameLevelRaw(
 
     Raises:
         ValueError: an argument out of its range, unknown, or in contradiction to another.
-        TypeError: a keyword that `SampleCNN` doesn't have either.
+        TypeError: any other keyword.
 
     >>> FrameLevelRaw(729, 243, 5).name
     'framelevel_raw_729-243-5'
@@ -94,7 +94,7 @@ def FrameLevelMel(
     Raises:
         ValueError: a window over 729, a mean or std that isn't finite, an std of 0 or less, and as
             `FrameLevelRaw`.
-        TypeError: a keyword that `SampleCNN` doesn't have either.
+        TypeError: any other keyword.
     """
     plan = frame_plan(window, hop, n, widths)
     if window > FFT_SIZE:
@@ -110,24 +110,33 @@ def FrameLevelMel(
 
 def mel_front(x: Tensor, row: Stage, *, sr: int, mean: float, std: float) -> Tensor:
     """Turn (samples, 1) into normalized log-mel bands (samples / hop, bands) (paper, section 5.3)."""
-    frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
-    # Zeros, not a random start: a front end whose weights were never loaded must be silent, not plausible.
-    frozen["kernel_initializer"] = "zeros"
     if any(row.pad):
         x = layers.ZeroPadding1D(row.pad, name="stage1_pad")(x)  # (samples + window - hop, 1)
-    cosine, sine, mel = (
-        layers.Conv1D(FFT_SIZE // 2 + 1, row.kernel, strides=row.stride, name="stage1_cos", **frozen),
-        layers.Conv1D(FFT_SIZE // 2 + 1, row.kernel, strides=row.stride, name="stage1_sin", **frozen),
-        layers.Dense(row.width, name="stage1_mel", **frozen),
-    )
-    power = ops.square(cosine(x)) + ops.square(sine(x))  # (samples / hop, 365)
+    fourier = partial(layers.Conv1D, FFT_SIZE // 2 + 1, row.kernel, strides=row.stride, **_FROZEN)
+    cosines, sines = dft_kernels(row.kernel)
+    real = _call(fourier(name="stage1_cos"), x, cosines[:, None, :])  # (samples / hop, 365)
+    imaginary = _call(fourier(name="stage1_sin"), x, sines[:, None, :])
+    power = ops.square(real) + ops.square(imaginary)
     # The floor keeps the gradient finite in digital silence; it is 1e-7 in magnitude.
-    x = mel(ops.sqrt(ops.maximum(power, 1e-14)))  # (samples / hop, bands)
-    for layer, kernel in zip((cosine, sine), dft_kernels(row.kernel), strict=True):
-        layer.set_weights([kernel[:, None, :]])
-    mel.set_weights([mel_filters(row.width, sr)])
-    x = ops.log1p(COMPRESSION * x)
+    magnitude = ops.sqrt(ops.maximum(power, 1e-14))
+    mel = layers.Dense(row.width, name="stage1_mel", **_FROZEN)
+    x = ops.log1p(COMPRESSION * _call(mel, magnitude, mel_filters(row.width, sr)))  # (samples / hop, bands)
     return layers.Normalization(axis=None, mean=mean, variance=std**2, dtype="float32", name="stage1_norm")(x)
+
+
+# Zeros at the start: a front end whose weights were never loaded must be silent, not plausible.
+_FROZEN: dict[str, Any] = {
+    "use_bias": False,
+    "trainable": False,
+    "kernel_initializer": "zeros",
+    "dtype": "float32",
+}
+
+
+def _call(layer: Any, x: Tensor, kernel: NDArray[np.float32]) -> Tensor:
+    y = layer(x)
+    layer.set_weights([kernel])
+    return y
 
 
 def dft_kernels(window: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

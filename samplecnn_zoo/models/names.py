@@ -8,7 +8,23 @@ Stages are `stage1` (the strided first convolution), `stage2`, … and `top` (th
 import re
 from collections.abc import Iterable, Sequence
 
+_INPUT = re.compile(r"waveform_(\d+)hz")
 _STAGE = re.compile(r"(stage\d+|top)_\w+")
+
+
+def input_name(sr: int) -> str:
+    """Name the input so that it states the sample rate in Hz: a saved model keeps it."""
+    return f"waveform_{sr}hz"
+
+
+def stated_rate(layer_names: Iterable[str]) -> int | None:
+    """Read the sample rate in Hz that a model states in its input's name; None if it states none.
+
+    >>> stated_rate(["waveform_22050hz", "stage1_conv"])
+    22050
+    """
+    rates = (int(match[1]) for name in layer_names if (match := _INPUT.fullmatch(name)))
+    return next(rates, None)
 
 
 def stage_layers(layer_names: Sequence[str]) -> dict[str, str]:

@@ -15,6 +15,26 @@ FIRST_WIDTH = 128
 MAX_SEGMENT_SAMPLES = 2**24
 """Longest segment: twelve minutes at 22,050 Hz, whose first layer alone takes gigabytes."""
 
+SAMPLING_RATE_PLANS = {
+    2000: (3, 3, 3, 3, 2, 2, 2, 2, 2, 2),
+    4000: (3, 3, 3, 3, 2, 2, 2, 4, 2, 2),
+    8000: (3, 3, 3, 3, 2, 2, 4, 4, 2, 2),
+    12000: (3, 3, 3, 3, 3, 2, 4, 4, 2, 2),
+    16000: (3, 3, 3, 3, 3, 3, 3, 5, 2, 2),
+    20000: (3, 3, 3, 3, 3, 3, 3, 3, 4, 2),
+    22050: (3, 3, 3, 3, 3, 3, 3, 3, 3, 3),
+}
+"""Sample rate in Hz → m for `SampleCNN(m, sr=rate)`: segments of about 2.6 s (Table 3)."""
+
+MULTI_SCALE_PLANS = ((2, 13), (2, 14), (3, 8), (3, 9), (4, 6), (4, 7), (5, 5), (5, 6))
+"""(m, n) of the eight networks of the multi-scale experiment (Table 4)."""
+
+FRAME_LEVEL_MEL_PLANS = ((729, 729, 4), (729, 243, 5), (243, 243, 5), (243, 81, 6), (81, 81, 6))
+"""(window, hop, n) for `FrameLevelMel` (Table 2)."""
+
+FRAME_LEVEL_RAW_PLANS = (*FRAME_LEVEL_MEL_PLANS, (27, 27, 7), (9, 9, 8), (3, 3, 9))
+"""(window, hop, n) for `FrameLevelRaw` (Table 2)."""
+
 WIDTH_PLANS = ("paper", "released")
 ALIGNMENTS = ("tensorflow", "theano")
 
@@ -135,7 +155,7 @@ def frame_plan(window: int, hop: int, n: int, widths: str | Sequence[int] = "pap
             f"and hop {hop}: take a window of {hop} or more"
         )
     check_length(hop * 3**n, f"{hop} x 3^{n}")
-    first_width, *module_widths = stage_widths(widths, n, of=9)
+    first_width, *module_widths = stage_widths(widths, n, modules_in_full=9)
     before, after = (window - hop) // 2, (window - hop + 1) // 2
     first = Stage("stage1", window, hop, 1, first_width, (before, after), same_padding(window, "tensorflow"))
     return Plan(f"{window}-{hop}-{n}", (first, *_modules([3] * n, module_widths, "tensorflow")))
@@ -151,7 +171,7 @@ def _modules(sizes: Sequence[int], widths: Sequence[int], alignment: str) -> lis
 
 def stage_sizes(m: int | Sequence[int], n: int | None = None) -> tuple[int, ...]:
     """Return one size a stage, the first convolution's in front; see `sample_plan`."""
-    if isinstance(m, Sequence) and not isinstance(m, str):
+    if isinstance(m, Sequence):
         sizes = tuple(whole("every stage size in m", size, at_least=2) for size in m)
         if len(sizes) < 2:
             raise ValueError(
@@ -159,44 +179,46 @@ def stage_sizes(m: int | Sequence[int], n: int | None = None) -> tuple[int, ...]
             )
         if n is not None and n != len(sizes) - 1:
             raise ValueError(
-                f"a sequence m of {len(sizes)} stage sizes has {len(sizes) - 1} modules; got n={n}: "
-                f"leave n out"
+                f"m of {len(sizes)} stage sizes has {len(sizes) - 1} modules; got n={n}: leave n out"
             )
         return sizes
     size = whole("m", m, at_least=2)
     return (size,) * (whole("n", 9 if n is None else n, at_least=1) + 1)
 
 
-def stage_widths(widths: str | Sequence[int], n: int, *, of: int | None = None) -> tuple[int, ...]:
+def stage_widths(
+    widths: str | Sequence[int], n: int, *, modules_in_full: int | None = None
+) -> tuple[int, ...]:
     """Return the n + 1 widths of the first stage and its n modules.
 
     Args:
         widths: `"paper"` (Table 1: 2.46 M parameters), `"released"` (the authors' code: 1.87 M), or
             numbers: one a module (the first stage then has `FIRST_WIDTH`), or one a stage.
         n: modules.
-        of: modules of the full network, when only its last n are built.
+        modules_in_full: of the network whose last n modules are meant; None is n.
+
+    Raises:
+        ValueError: an unknown plan, one that doesn't fit n modules, or a wrong count of numbers.
     """
     if isinstance(widths, str):
-        check_choice("widths", widths, WIDTH_PLANS, or_else="a sequence of numbers, one a module")
-        return FIRST_WIDTH, *_named_widths(widths, n, n if of is None else of)
+        check_choice("widths", widths, WIDTH_PLANS, or_else="numbers, one a module")
+        named = _named_widths(widths, modules_in_full or n)
+        if n > len(named):
+            raise ValueError(f"widths={widths!r} here has {len(named)} modules; got n={n}: give {n} numbers")
+        return FIRST_WIDTH, *named[-n:]
     given = tuple(whole("every width", width, at_least=1) for width in widths)
-    if len(given) == n:
-        return FIRST_WIDTH, *given
-    if len(given) == n + 1:
-        return given
-    raise ValueError(
-        f"explicit widths have one number a module ({n}) or one a stage ({n + 1}); got {len(given)}"
-    )
+    if len(given) not in (n, n + 1):
+        raise ValueError(f"widths are one number a module ({n}) or one a stage ({n + 1}); got {len(given)}")
+    return given if len(given) == n + 1 else (FIRST_WIDTH, *given)
 
 
-def _named_widths(name: str, n: int, of: int) -> list[int]:
-    tops = 2 if name == "paper" else 1  # modules of 512 channels
-    if of < 2 + tops or n > of:
+def _named_widths(name: str, n: int) -> list[int]:
+    widest = 2 if name == "paper" else 1  # modules of 512 channels
+    if n < 2 + widest:
         raise ValueError(
-            f"widths={name!r} fits {2 + tops} modules or more"
-            f"{f' and at most {of}' if n > of else ''}; got n={n}: give {n} widths as numbers"
+            f"widths={name!r} needs n of {2 + widest} or more; got n={n}: give {n} numbers instead"
         )
-    return ([128, 128] + [256] * (of - 2 - tops) + [512] * tops)[-n:]
+    return [128] * 2 + [256] * (n - 2 - widest) + [512] * widest
 
 
 def same_padding(kernel: int, alignment: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import keras
 from samplecnn_zoo.models import blocks
 from samplecnn_zoo.models.blocks import Tensor
 from samplecnn_zoo.models.design import Design
+from samplecnn_zoo.models.names import input_name
 from samplecnn_zoo.models.plans import Plan, Stage, sample_plan
 
 
@@ -56,8 +57,8 @@ def SampleCNN(
         classifier_activation: `"sigmoid"` for tags, `"softmax"` for genres, None for logits.
         dropout: rate before the tags; 0 is none.
         bn_epsilon: of every BatchNorm.
-        flexible: take any input of one segment or more, max-pooling over all of its time; samples after
-            the last whole segment are partly unheard. Costs nothing: layers and weights are the same.
+        flexible: take any input of one segment or more and max-pool over all of it; what is left after
+            the last whole segment is dropped. Costs nothing: layers and weights are the same.
         name: of the model; None makes one of the block and the plan.
 
     Returns:
@@ -104,7 +105,13 @@ def build(
         ValueError: a multi-level head over fewer than three stages.
     """
     first, *rows = plan.stages
-    waveform = blocks.waveform(plan.segment_samples, design)  # (samples, 1)
+    if design.multi_level and len(rows) + design.has_top < 3:
+        raise ValueError(
+            f"multi_level feeds the head with three stages above the first; {plan.label} has "
+            f"{len(rows) + design.has_top}: add modules or leave multi_level out"
+        )
+    samples = None if design.flexible else plan.segment_samples
+    waveform = keras.Input((samples, 1), name=input_name(design.sr))  # (samples, 1)
     x = front(waveform, first) if front else blocks.stage(waveform, first, design.end)
     stages = []
     for row in rows:
