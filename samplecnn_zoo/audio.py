@@ -2,12 +2,12 @@
 
 Everything runs block by block, so memory does not grow with the file. The rules:
 
-- Channels are averaged. Resampled values beyond ±1 are clipped; a file with values beyond ±16 was never scaled
-  and is an error, as are NaN and infinity.
+- Channels are averaged. Resampled values beyond ±1 are clipped; a file with values beyond ±16 was never
+  scaled and is an error, as are NaN and infinity.
 - A clip shorter than 0.1 s is an error; one shorter than a segment is repeated (tiled) until it fills one.
-- A file is truncated, and an error, if less than 99 % of the frames that it announces can be decoded. A failure
-  after that is let pass. Some files announce nothing (mp3 without a Xing header, streams) and pass as they are;
-  an Ogg file is truncated if it ends inside a page.
+- A file is truncated, and an error, if less than 99 % of the frames that it announces can be decoded. A
+  failure after that is let pass. Some files announce nothing (mp3 without a Xing header, streams) and pass as
+  they are; an Ogg file is truncated if it ends inside a page.
 - A file that is silent (peak below 1e-5) as mono at the wanted rate is an error.
 """
 
@@ -132,8 +132,8 @@ def stream(
 ) -> Iterator[Samples]:
     """Yield a file as (n,) float32 mono blocks in ±1 at `sample_rate` Hz, resampled by soxr (HQ).
 
-    Blocks have about `block_s` seconds, and their sizes change nothing else. Whether a file is whole, long and
-    loud enough shows only at its end: trust nothing computed from it before the iterator is exhausted.
+    Blocks have about `block_s` seconds, and their sizes change nothing else. Whether a file is whole, long
+    and loud enough shows only at its end: trust nothing computed from it before the iterator is exhausted.
 
     Args:
         path: An audio file.
@@ -251,9 +251,9 @@ def cut(
 ) -> Iterator[Segment]:
     """Cut a clip that comes in blocks into windows that reach its last sample.
 
-    Windows start at 0, hop, 2 hop, … as long as they end within the clip. If the last one ends before the clip
-    does, one more ends with it; so no two are the same. A clip shorter than a window is repeated until it fills
-    one. At most a window and a block are held. A hop larger than a window leaves gaps, and samples the clip.
+    Windows start at 0, hop, 2 hop, … as long as they end within the clip. If the last one ends before the
+    clip does, one more ends with it; so no two are the same. A clip shorter than a window is repeated until
+    it fills one. At most a window and a block are held. A hop larger than a window leaves gaps.
 
     Args:
         blocks: (n,) float32 arrays, the clip in order.

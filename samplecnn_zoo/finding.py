@@ -19,8 +19,8 @@ def find_audio(paths: str | Path | Iterable[str | Path]) -> list[Path]:
 
     A file is taken as it is, also one that doesn't exist, so that it is reported and not lost. A folder gives
     the files below it that have a known extension, sorted, without hidden ones; links to folders are
-    followed, each folder once. A pattern with `*`, `?` or `[…]` (`**` for any depth) gives what it matches, sorted:
-    folders as above, and files with a known extension or the one that the pattern itself ends with.
+    followed, each folder once. A pattern with `*`, `?` or `[…]` (`**` for any depth) gives what it matches,
+    sorted: folders as above, and files with a known extension or the one that the pattern itself ends with.
     """
     named = [paths] if isinstance(paths, str | Path) else paths
     unique: dict[str, Path] = {}

@@ -159,7 +159,7 @@ def _open(source: str | _Unsized) -> _Sequential:
     return file
 
 
-# What libsndfile says of formats and codecs that it doesn't know; the last of every file libmpg123 gives up on.
+# What libsndfile says of formats and codecs that it doesn't know; the last of what libmpg123 gives up on.
 _UNKNOWN = re.compile("not recognised|unknown format|nimplemented|nsupported|not a regular file")
 
 
