@@ -1,0 +1,141 @@
+"""The network that a config.json describes, read without Keras: layers, links and the places of weights."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from samplecnn_zoo.zoo.preset import PresetError
+
+_LAYERS_MODULE = "keras.layers"
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One call of one stock layer (or of a `keras.ops` operation) in a functional model.
+
+    `inputs` names the layers whose outputs it takes, in order; `options` are the other arguments of the call.
+    """
+
+    name: str
+    kind: str
+    module: str
+    config: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def is_layer(self) -> bool:
+        """True for a stock layer, False for a bare `keras.ops` operation, which holds no weights."""
+        return self.module == _LAYERS_MODULE
+
+
+@dataclass(frozen=True)
+class Network:
+    """A functional model with one input and one output, its layers in the order of config.json."""
+
+    layers: tuple[LayerRecord, ...]
+    input: str
+    output: str
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of the input with the batch axis first, None where any length goes."""
+        shape: list[int | None] = self.layer(self.input).config["batch_shape"]
+        return tuple(shape)
+
+    def layer(self, name: str) -> LayerRecord:
+        """Return the layer called `name`."""
+        return next(layer for layer in self.layers if layer.name == name)
+
+    def weight_groups(self) -> dict[str, str]:
+        """Return for each layer the group of model.weights.h5 where Keras 3 looks for its arrays.
+
+        Keras counts the layers of a class in the model's order (`layers/conv1d`, `layers/conv1d_1`, …) and
+        never looks at names, which is why two swapped layers of one shape would load without a word.
+        """
+        groups: dict[str, str] = {}
+        seen: dict[str, int] = {}
+        for layer in self.layers:
+            if layer.is_layer:
+                stem = _snake_case(layer.kind)
+                count = seen.get(stem, 0)
+                seen[stem] = count + 1
+                groups[layer.name] = f"layers/{stem}_{count}" if count else f"layers/{stem}"
+        return groups
+
+
+def parse_network(config: object) -> Network:
+    """Return the network that the parsed config.json describes.
+
+    Raises:
+        PresetError: if it is no flat functional Keras 3 model of stock layers with one input and one output.
+    """
+    if not isinstance(config, dict) or config.get("class_name") != "Functional":
+        kind = config.get("class_name") if isinstance(config, dict) else type(config).__name__
+        raise PresetError(f"config.json: a functional Keras model is needed, got {kind}")
+    try:
+        inner = config["config"]
+        layers = tuple(_layer(entry) for entry in inner["layers"])
+        ends = [_only_end(inner[key], key) for key in ("input_layers", "output_layers")]
+    except (KeyError, TypeError, IndexError) as error:
+        raise PresetError(f"config.json: this is no Keras 3 configuration ({error!r})") from error
+    _check_links(layers, ends)
+    return Network(layers=layers, input=ends[0], output=ends[1])
+
+
+def _layer(entry: Mapping[str, Any]) -> LayerRecord:
+    name, module = entry["name"], entry["module"]
+    if module != _LAYERS_MODULE and not str(module).startswith("keras.src.ops."):
+        raise PresetError(
+            f"config.json: layer {name!r} is a {module}.{entry['class_name']}; "
+            "a preset holds stock Keras layers only, so that it loads everywhere"
+        )
+    nodes = entry["inbound_nodes"]
+    if len(nodes) > 1:
+        raise PresetError(
+            f"config.json: layer {name!r} is used {len(nodes)} times; a preset uses each layer once"
+        )
+    inputs: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+    if nodes:
+        inputs = tuple(_sources(nodes[0]["args"]))
+        options = {key: value for key, value in nodes[0]["kwargs"].items() if value is not None}
+    return LayerRecord(name, entry["class_name"], module, entry["config"], inputs, options)
+
+
+def _sources(value: object) -> Iterator[str]:
+    """Yield the layer name of each Keras tensor inside nested call arguments, in order."""
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        yield value["config"]["keras_history"][0]
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _sources(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _sources(part)
+
+
+def _only_end(value: list[Any], key: str) -> str:
+    """Return the one layer of `input_layers` or `output_layers`, written flat or as a list of one."""
+    end = value[0] if len(value) == 1 else value
+    if len(end) != 3 or not isinstance(end[0], str):
+        raise PresetError(f"config.json: a preset has one input and one output, {key} is {value}")
+    return end[0]
+
+
+def _check_links(layers: tuple[LayerRecord, ...], ends: list[str]) -> None:
+    names = [layer.name for layer in layers]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise PresetError(f"config.json: several layers are called {', '.join(repeated)}")
+    wanted = {name for layer in layers for name in layer.inputs} | set(ends)
+    unknown = sorted(wanted - set(names))
+    if unknown:
+        raise PresetError(f"config.json: it refers to layers that it does not hold: {', '.join(unknown)}")
+
+
+def _snake_case(name: str) -> str:
+    """Spell a class name as Keras does in weight files: MaxPooling1D → max_pooling1d, ReLU → re_lu."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

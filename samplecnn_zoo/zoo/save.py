@@ -1,0 +1,175 @@
+"""Models into preset directories: for inference, whole or not at all, read back before they count."""
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samplecnn_zoo.zoo.card import model_card
+from samplecnn_zoo.zoo.find import CARD_FILE, CONFIG_FILE, PRESET_FILE, WEIGHTS_FILE
+from samplecnn_zoo.zoo.network import parse_network
+from samplecnn_zoo.zoo.preset import Preset, PresetError
+from samplecnn_zoo.zoo.store import StoredPreset, check_input, check_output, read_stored
+
+if TYPE_CHECKING:
+    import keras
+
+_FLOAT32 = {
+    "module": "keras",
+    "class_name": "DTypePolicy",
+    "config": {"name": "float32"},
+    "registered_name": None,
+}
+
+
+def save_pretrained(
+    model: "keras.Model", directory: str | Path, *, preset: Preset | None = None, overwrite: bool = False
+) -> Preset:
+    """Write a model as a preset directory, and put the completed record on `model.preset`.
+
+    What is written is for inference: no optimizer, every layer in float32. It is read back and compared
+    bit for bit before it takes its place, so that a directory is whole or not there. `overwrite` replaces
+    an earlier preset, its model card too.
+
+    Returns:
+        The record as stored, with both hashes.
+
+    Raises:
+        PresetError: if neither `preset` nor `model.preset` says what the model is, if it is not a flat
+            functional model of stock layers, if tags or segment length do not fit it, or if a weight is not
+            finite.
+        FileExistsError: if `directory` holds something and `overwrite` is False, or it is no preset.
+    """
+    preset = preset or getattr(model, "preset", None)
+    if preset is None:
+        raise PresetError(
+            "the model carries no preset: pass preset=Preset(...), which names tags, rate and segment"
+        )
+    check_input(preset, model.input_shape)
+    check_output(preset, model.output_shape)
+    directory = Path(directory).resolve()
+    _check_target(directory, overwrite)
+    with _place(directory) as draft:
+        saved = _write(model, draft, preset)
+        _verify(model, draft)
+    model.preset = saved
+    return saved
+
+
+def _check_target(directory: Path, overwrite: bool) -> None:
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return
+    if not overwrite:
+        raise FileExistsError(
+            f"{directory}: something is there already; pass overwrite=True to replace a preset"
+        )
+    if not (directory / PRESET_FILE).is_file():
+        raise FileExistsError(
+            f"{directory}: it holds no {PRESET_FILE}, so it is no preset and is not replaced"
+        )
+
+
+@contextlib.contextmanager
+def _place(directory: Path) -> Iterator[Path]:
+    """Give a directory to write in, which takes the place of `directory` when all went well."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
+        draft = Path(scratch) / "new"
+        draft.mkdir()
+        yield draft
+        _swap(draft, directory, Path(scratch) / "old")
+
+
+def _swap(new: Path, directory: Path, old: Path) -> None:
+    if directory.exists():
+        directory.rename(old)
+    try:
+        new.rename(directory)
+    except OSError:
+        if old.exists():
+            old.rename(directory)
+        raise
+
+
+def _write(model: "keras.Model", draft: Path, preset: Preset) -> Preset:
+    plain = _inference_copy(model)
+    plain.save(draft, zipped=False)
+    with contextlib.suppress(OSError):
+        (draft / "assets").rmdir()  # Keras leaves it behind, empty, when the path is an absolute one
+    config = plain_config(json.loads((draft / CONFIG_FILE).read_bytes()))
+    (draft / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+    saved = replace(
+        preset, config_sha256=_sha256(draft / CONFIG_FILE), weights_sha256=_sha256(draft / WEIGHTS_FILE)
+    )
+    (draft / PRESET_FILE).write_text(saved.to_json(), encoding="utf-8")
+    (draft / CARD_FILE).write_text(model_card(saved), encoding="utf-8")
+    return saved
+
+
+def stored_from_model(model: "keras.Model", preset: Preset) -> StoredPreset:
+    """Return a model in memory as a checked preset, its arrays copied.
+
+    Raises:
+        PresetError: if it is no flat functional model of stock layers, or does not fit `preset`.
+    """
+    import keras
+
+    config = plain_config(keras.saving.serialize_keras_object(model))
+    network = parse_network(config)
+    check_input(preset, network.input_shape)
+    check_output(preset, model.output_shape)
+    weights = {
+        layer.name: tuple(np.array(array, dtype=np.float32) for array in layer.get_weights())
+        for layer in model.layers
+        if layer.weights
+    }
+    return StoredPreset(preset, config, network, weights)
+
+
+def plain_config(value: Any) -> Any:
+    """Return a Keras configuration with every layer in float32 and no ids that change from run to run."""
+    if isinstance(value, list):
+        return [plain_config(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "DTypePolicy":
+        return _FLOAT32
+    return {key: plain_config(part) for key, part in value.items() if key != "shared_object_id"}
+
+
+def _inference_copy(model: "keras.Model") -> "keras.Model":
+    """Return the same network in float32 and without its optimizer, which would triple the file."""
+    import keras
+
+    config = {**plain_config(keras.saving.serialize_keras_object(model)), "compile_config": None}
+    parse_network(config)  # refuses what a preset cannot hold before anything is written
+    plain: keras.Model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    for layer in plain.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    return plain
+
+
+def _verify(model: "keras.Model", draft: Path) -> None:
+    """Read `draft` both ways, by name as we do and by position as Keras does, and compare every array."""
+    import keras
+
+    stored = read_stored(draft)
+    reloaded = keras.saving.load_model(draft, compile=False)
+    for layer in model.layers:
+        arrays = [np.asarray(array, dtype=np.float32) for array in layer.get_weights()]
+        for copy in (stored.weights.get(layer.name, ()), reloaded.get_layer(layer.name).get_weights()):
+            if len(arrays) != len(copy) or not all(map(np.array_equal, arrays, copy)):
+                raise PresetError(
+                    f"layer {layer.name!r} reads back with other weights than it was saved with: "
+                    "nothing was written; please report this with the model's summary"
+                )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
