@@ -211,7 +211,7 @@ def _mono(path: Path, source: Decoder, block_s: float) -> Iterator[Samples]:
 def _check_values(path: Path, mono: Samples, start_s: float) -> None:
     peak = np.abs(mono).max(initial=0.0)
     if not np.isfinite(peak):
-        raise AudioError(path, "not_finite", f"NaN or infinite samples after {start_s:.1f} s")
+        raise AudioError(path, "not_finite", f"a NaN or infinite sample after {start_s:.1f} s")
     if peak > LARGEST_PEAK:
         raise AudioError(path, "out_of_range", f"samples up to {peak:.3g}, where full scale is 1")
 

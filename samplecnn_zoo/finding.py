@@ -39,9 +39,13 @@ def _files(path: Path) -> list[Path]:
 
 
 def _matches(pattern: Path) -> list[Path]:
-    wanted = EXTENSIONS | {pattern.suffix.lower()}
+    wanted = EXTENSIONS | {pattern.suffix.lower()} - {""}
     found: list[Path] = []
-    for match in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
+    try:
+        matches = sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    except ValueError:  # no pattern after all: "a**b"
+        return []
+    for match in matches:
         if match.is_dir():
             found += _below(match)
         elif match.suffix.lower() in wanted:

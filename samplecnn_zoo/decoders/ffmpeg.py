@@ -53,10 +53,13 @@ class AvDecoder:
         self._pieces = (piece for piece, _ in chain([(first, self.sample_rate)], decoded))
 
     def _announced(self) -> int | None:
-        stream = self._container.streams.audio[0]
-        if stream.duration is None or not _EXACT & set(self._container.format.name.split(",")):
-            return None
-        return int(stream.duration * stream.time_base * self.sample_rate)
+        stream, formats = self._container.streams.audio[0], set(self._container.format.name.split(","))
+        if stream.duration is not None and formats & _EXACT:
+            return int(stream.duration * stream.time_base * self.sample_rate)
+        alone = len(self._container.streams) == 1
+        if "matroska" in formats and alone and self._container.duration is not None:
+            return int(self._container.duration * self.sample_rate / self._av.time_base)
+        return None
 
     def _decode(self) -> Iterator[tuple[Samples, int]]:
         """Yield (frames, channels) pieces as FFmpeg gives them, with their rate in Hz."""

@@ -1,9 +1,9 @@
 """Keeps what C libraries print about broken files off the terminal.
 
-libmpg123, inside libsndfile, writes "Note: Illegal Audio-MPEG-Header …" to C's `stderr`, and libsndfile has no
-switch for it. Pointing file descriptor 2 elsewhere would swallow the progress bar that another thread draws
-meanwhile. So C's own variable `stderr` points to /dev/null while a decoder runs: Python, which writes to the
-descriptor, notices nothing. In glibc that variable may be written to; elsewhere nothing is hushed.
+libmpg123, inside libsndfile, writes "Note: Illegal Audio-MPEG-Header …" to C's `stderr`, and libsndfile has
+no switch for it. Pointing file descriptor 2 elsewhere would swallow the progress bar that another thread
+draws meanwhile. So C's own variable `stderr` points to /dev/null while a decoder runs: Python, which writes
+to the descriptor, notices nothing. In glibc that variable may be written to; elsewhere nothing is hushed.
 """
 
 import ctypes

@@ -41,6 +41,7 @@ class SoundFileDecoder:
         self.frames = _announced_frames(int(self._file.frames), self._file.extra_info)
         # The first frames of an mp3 may lean on frames that were cut off before it.
         self.slack = 2 * MP3_FRAME if self._file.format == "MP3" else 0
+        self.coding: tuple[str, str] = self._file.format, self._file.subtype
 
     def _reopen_if_unsized(self) -> None:
         unsized = _Unsized(self._path)
