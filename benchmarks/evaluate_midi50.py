@@ -1,6 +1,6 @@
 """Clip-level scores of a preset on the artist-disjoint test part of the MIDI set.
 
-    python benchmarks/evaluate_midi50.py weights/samplecnn_8k.midi50 --data runs/midi50 -o scores.json
+    python benchmarks/evaluate_midi50.py weights/samplecnn_8k.midi50 --data runs/midi50 --record
 
 Prints macro ROC-AUC and PR-AUC with a bootstrap interval over clips, for all tags and for instruments and
 genres apart; a control with shuffled labels; and MFCC statistics + logistic regression on the same split.
@@ -10,7 +10,9 @@ Needs librosa: pip install 'samplecnn_zoo[benchmarks]'.
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mfcc import mfcc_statistics
@@ -21,9 +23,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from samplecnn_zoo import Tagger
+from samplecnn_zoo import Tagger, load_pretrained, save_pretrained
 from samplecnn_zoo.datasets import midi
 from samplecnn_zoo.datasets.midi_tags import INSTRUMENTS, PERCUSSION
+from samplecnn_zoo.zoo.preset import Score
 
 BOOTSTRAPS = 1000
 SHUFFLES = 20
@@ -37,13 +40,14 @@ def main() -> None:
     parser.add_argument("preset", help="a preset's name or directory")
     parser.add_argument("--data", type=Path, required=True, help="rendered clips (examples/train_midi50.py)")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
+    parser.add_argument("--record", action="store_true", help="put the scores into the preset (a directory)")
     options = parser.parse_args()
 
     clips, tags = midi.read_clips(options.data), midi.read_tags(options.data)
     test = [clip for clip in clips if clip.split == "test"]
     truth = labels_of(test, tags)
     scores = preset_scores(options.preset, [audio_of(options.data, clip) for clip in test], tags)
-    figures = score_groups(truth, scores, tags)
+    figures: dict[str, Any] = score_groups(truth, scores, tags)
     figures["shuffled labels"] = shuffled_control(truth, scores)
     figures["MFCC + logistic regression"] = mfcc_baseline(options.data, clips, tags)
     figures["clips"] = {"test": len(test), "train": sum(clip.split == "train" for clip in clips)}
@@ -54,6 +58,20 @@ def main() -> None:
     print(text)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")
+    if options.record:
+        record(Path(options.preset), figures, len(test))
+
+
+def record(directory: Path, figures: dict[str, Any], clips: int) -> None:
+    """Put ROC-AUC and PR-AUC of every group of tags into the preset and its card."""
+    model = load_pretrained(directory)
+    scores = tuple(
+        Score(metric=metric, **figures[group][metric], dataset="midi50", split=f"test, {clips} clips",
+              note=f"macro over {figures[group]['tags']} tags: {group}")
+        for group in ("all tags", "instruments", "genres")
+        for metric in ("roc_auc", "pr_auc")
+    )  # fmt: skip
+    save_pretrained(model, directory, preset=replace(model.preset, scores=scores), overwrite=True)
 
 
 def audio_of(data: Path, clip: midi.Clip) -> Path:
@@ -78,7 +96,7 @@ def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray
     return np.array(rows)
 
 
-def score_groups(truth: np.ndarray, scores: np.ndarray, tags: list[str]) -> dict[str, object]:
+def score_groups(truth: np.ndarray, scores: np.ndarray, tags: list[str]) -> dict[str, Any]:
     """ROC-AUC and PR-AUC for all tags, instruments and genres, each with its 95 % interval."""
     instruments = {*INSTRUMENTS, *PERCUSSION, "drums"}
     groups = {
@@ -127,7 +145,7 @@ def shuffled_control(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     return {"roc_auc": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
 
 
-def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> dict[str, object]:
+def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> dict[str, Any]:
     """MFCC statistics of the training clips, one logistic regression a tag, scored on the test clips."""
     train = [clip for clip in clips if clip.split == "train"]
     test = [clip for clip in clips if clip.split == "test"]

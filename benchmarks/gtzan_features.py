@@ -11,7 +11,7 @@ the random weights). Needs librosa: pip install 'samplecnn_zoo[benchmarks]'.
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -48,13 +48,13 @@ def main() -> None:
         mfcc = mfcc_statistics(paths, Path(cache))
 
     figures: dict[str, object] = {"tracks": len(paths), "genres": len(set(genres))}
-    for name in trained:
-        figures[f"{options.preset}, level {name}"] = accuracy(lambda seed, n=name: trained[n], genres, logistic)
+    for name, features in trained.items():
+        figures[f"trained, level {name}"] = accuracy([features] * len(SEEDS), genres, logistic)
     for name in trained:
         figures[f"random weights, level {name}"] = accuracy(
-            lambda seed, n=name: untrained[seed][n], genres, logistic
+            [features[name] for features in untrained], genres, logistic
         )
-    figures["MFCC statistics + SVM"] = accuracy(lambda seed: mfcc, genres, svm)
+    figures["MFCC statistics + SVM"] = accuracy([mfcc] * len(SEEDS), genres, svm)
     text = json.dumps(figures, indent=1)
     print(text)
     if options.output:
@@ -87,13 +87,13 @@ def svm() -> Pipeline:
 
 
 def accuracy(
-    features_of: Callable[[int], np.ndarray], genres: np.ndarray, classifier: Callable[[], Pipeline]
+    features: Sequence[np.ndarray], genres: np.ndarray, classifier: Callable[[], Pipeline]
 ) -> dict[str, float]:
-    """Mean accuracy over folds, then mean and standard deviation over seeds."""
+    """Mean accuracy over folds, then mean and standard deviation over seeds, which have a matrix each."""
     values = []
-    for seed in SEEDS:
+    for seed, matrix in zip(SEEDS, features, strict=True):
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-        values.append(cross_val_score(classifier(), features_of(seed), genres, cv=folds).mean())
+        values.append(cross_val_score(classifier(), matrix, genres, cv=folds).mean())
     return {"mean": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
 
 

@@ -76,7 +76,9 @@ def prelude() -> Notes:
         for step, name in enumerate(figure * 2):
             start_s = (bar * 16 + step) * sixteenth_s
             held = 8 - step % 8 if step % 8 < 2 else 1  # the two low notes are held through the figure
-            yield Note(start_s, start_s + held * sixteenth_s, 0, PIANO, pitch(name), 68 + 6 * (step % 8 == 0), 1)
+            yield Note(
+                start_s, start_s + held * sixteenth_s, 0, PIANO, pitch(name), 68 + 6 * (step % 8 == 0), 1
+            )
 
 
 def oh_susanna() -> Notes:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from tests.soundfonts import write_soundfont
 
 mido = pytest.importorskip("mido", reason="needs the extra midi")

@@ -50,13 +50,15 @@ class Renderer:
                 position += frames
             play(self._synth)
         parts.append(self._generate(round(seconds * SYNTH_RATE) - position))
-        return np.clip(np.concatenate(parts), -1.0, 1.0)
+        audio: np.ndarray = np.clip(np.concatenate(parts), -1.0, 1.0)
+        return audio
 
     def _generate(self, frames: int) -> np.ndarray:
         if frames <= 0:
             return np.zeros(0, np.float32)
         stereo = np.frombuffer(self._synth.generate(frames), np.float32).reshape(frames, 2)
-        return stereo.mean(axis=1)
+        mono: np.ndarray = stereo.mean(axis=1)
+        return mono
 
     def _reset(self) -> None:
         self._synth.sounds_off()
@@ -100,7 +102,9 @@ def _set_program(synth: Any, channel: int, program: int) -> None:
     try:
         synth.program_change(channel, program, channel == DRUM_CHANNEL)
     except RuntimeError as error:
-        raise ScoreError(f"the soundfont has no program {program}; use a complete General MIDI one") from error
+        raise ScoreError(
+            f"the soundfont has no program {program}; use a complete General MIDI one"
+        ) from error
 
 
 def _tinysoundfont() -> Any:

@@ -33,6 +33,7 @@ class Note:
 
     @property
     def is_drum(self) -> bool:
+        """Whether it is percussion, whose pitch is a kind of drum."""
         return self.channel == DRUM_CHANNEL
 
 
@@ -54,6 +55,7 @@ class Score:
 
     @property
     def duration_s(self) -> float:
+        """End of the last note in seconds."""
         return max((note.end_s for note in self.notes), default=0.0)
 
     def excerpt(self, start_s: float, seconds: float) -> "Score":
