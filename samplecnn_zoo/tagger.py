@@ -14,7 +14,7 @@ import numpy.typing as npt
 from samplecnn_zoo import audio
 from samplecnn_zoo.engines import Engine, Features, available_levels, engine_for_model, engine_for_preset
 from samplecnn_zoo.zoo.preset import Preset, PresetError
-from samplecnn_zoo.zoo.store import check_input, check_output, read_stored
+from samplecnn_zoo.zoo.store import check_model, read_stored
 
 if TYPE_CHECKING:
     import keras
@@ -23,8 +23,6 @@ Floats = npt.NDArray[np.float32]
 Paths = str | Path | Iterable[str | Path]
 
 LEVELS = (-1, -2, -3)
-_LOUDEST = 16.0
-"""Peak above which samples cannot mean -1 to 1: decoders overshoot a little, integer PCM by thousands."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ class Tagger:
             AudioError: at the first file that cannot be heard; nothing is returned then.
             ValueError: if `top` is below 1.
         """
-        return [self.tag_file(path, top=top) for path in audio.find_audio(_listed(paths))]
+        return [self.tag_file(path, top=top) for path in _files(paths)]
 
     def tag_file(self, path: str | Path, *, top: int | None = None) -> ClipTags:
         """Return the `top` tags of one file, None for all, the highest score first.
@@ -157,7 +155,7 @@ class Tagger:
             AudioError: at the first file that cannot be heard; nothing is returned then.
             ValueError: if `levels` is empty or the network lacks one.
         """
-        return [self.embed_file(path, levels=levels) for path in audio.find_audio(_listed(paths))]
+        return [self.embed_file(path, levels=levels) for path in _files(paths)]
 
     def embed_file(self, path: str | Path, *, levels: Sequence[int] = LEVELS) -> ClipEmbedding:
         """Return the features of one file at each of `levels`, -1 the highest (paper, section 4.1).
@@ -276,8 +274,7 @@ def _network(
             f"model {getattr(model, 'name', model)!r} carries no preset: pass preset=Preset(...), "
             "which names its tags, sample rate and segment"
         )
-    check_input(preset, model.input_shape)
-    check_output(preset, model.output_shape)
+    check_model(preset, model)
     build = partial(engine_for_model, model, preset, engine=engine, batch_size=batch_size)
     return preset, build, [layer.name for layer in model.layers]
 
@@ -294,8 +291,10 @@ def _hop(preset: Preset, hop_s: float | None) -> int:
     return hop_samples
 
 
-def _listed(paths: Paths) -> list[str | Path]:
-    return [paths] if isinstance(paths, (str, Path)) else list(paths)
+def _files(paths: Paths) -> Iterator[Path]:
+    """Yield the files meant, path by path, so that a file that is named twice is answered twice."""
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        yield from audio.find_audio(path)
 
 
 def _check_segments(array: npt.NDArray[np.generic], samples: int) -> None:
@@ -308,5 +307,5 @@ def _check_segments(array: npt.NDArray[np.generic], samples: int) -> None:
     peak = np.abs(array).max(initial=0.0)
     if not np.isfinite(peak):
         raise ValueError("segments must be finite, got NaN or infinity")
-    if peak > _LOUDEST:
+    if peak > audio.LARGEST_PEAK:  # decoders overshoot a little, integers by thousands
         raise ValueError(f"segments must lie in -1 to 1, got a peak of {peak:g}: divide by full scale")

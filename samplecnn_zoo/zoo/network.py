@@ -14,15 +14,21 @@ _LAYERS_MODULE = "keras.layers"
 class LayerRecord:
     """One call of one stock layer (or of a `keras.ops` operation) in a functional model.
 
-    `inputs` names the layers whose outputs it takes, in order; `options` are the other arguments of the call.
+    `operands` are what it takes in order, tensors by the names of their layers; `options` are the keyword
+    arguments of the call that are not None.
     """
 
     name: str
     kind: str
     module: str
     config: Mapping[str, Any]
-    inputs: tuple[str, ...]
+    operands: tuple[str | float, ...]
     options: Mapping[str, Any]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the layers whose outputs it takes."""
+        return tuple(operand for operand in self.operands if isinstance(operand, str))
 
     @property
     def is_layer(self) -> bool:
@@ -96,24 +102,26 @@ def _layer(entry: Mapping[str, Any]) -> LayerRecord:
         raise PresetError(
             f"config.json: layer {name!r} is used {len(nodes)} times; a preset uses each layer once"
         )
-    inputs: tuple[str, ...] = ()
+    operands: tuple[str | float, ...] = ()
     options: dict[str, Any] = {}
     if nodes:
-        inputs = tuple(_sources(nodes[0]["args"]))
+        operands = tuple(_operands(nodes[0]["args"]))
         options = {key: value for key, value in nodes[0]["kwargs"].items() if value is not None}
-    return LayerRecord(name, entry["class_name"], module, entry["config"], inputs, options)
+    return LayerRecord(name, entry["class_name"], module, entry["config"], operands, options)
 
 
-def _sources(value: object) -> Iterator[str]:
-    """Yield the layer name of each Keras tensor inside nested call arguments, in order."""
+def _operands(value: object) -> Iterator[str | float]:
+    """Yield the layer name of each tensor and each number inside nested call arguments, in order."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         yield value["config"]["keras_history"][0]
     elif isinstance(value, dict):
         for part in value.values():
-            yield from _sources(part)
+            yield from _operands(part)
     elif isinstance(value, list):
         for part in value:
-            yield from _sources(part)
+            yield from _operands(part)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield float(value)
 
 
 def _only_end(value: list[Any], key: str) -> str:
@@ -129,10 +137,16 @@ def _check_links(layers: tuple[LayerRecord, ...], ends: list[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise PresetError(f"config.json: several layers are called {', '.join(repeated)}")
-    wanted = {name for layer in layers for name in layer.inputs} | set(ends)
-    unknown = sorted(wanted - set(names))
-    if unknown:
-        raise PresetError(f"config.json: it refers to layers that it does not hold: {', '.join(unknown)}")
+    seen: set[str] = set()
+    for layer in layers:
+        unknown = sorted(set(layer.inputs) - seen)
+        if unknown:
+            raise PresetError(
+                f"config.json: layer {layer.name!r} takes {', '.join(unknown)}, not seen before it"
+            )
+        seen.add(layer.name)
+    if not set(ends) <= seen:
+        raise PresetError(f"config.json: its input or output is none of its layers: {', '.join(ends)}")
 
 
 def _snake_case(name: str) -> str:

@@ -191,6 +191,10 @@ class Preset:
                 value is None or (isinstance(value, str) and _SHA256.fullmatch(value) is not None),
                 f"{name} must be 64 lower-case hexadecimal digits or null, got {value!r}",
             )
+        _require(
+            self.hop_samples <= self.segment_samples,
+            f"a hop of {self.hop_samples} samples leaves gaps between segments of {self.segment_samples}",
+        )
         object.__setattr__(self, "tags", _tags(self.tags))
         object.__setattr__(self, "scores", tuple(self.scores))
         object.__setattr__(self, "arguments", _plain(self.arguments))

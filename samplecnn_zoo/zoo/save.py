@@ -15,7 +15,7 @@ from samplecnn_zoo.zoo.card import model_card
 from samplecnn_zoo.zoo.find import CARD_FILE, CONFIG_FILE, PRESET_FILE, WEIGHTS_FILE
 from samplecnn_zoo.zoo.network import parse_network
 from samplecnn_zoo.zoo.preset import Preset, PresetError
-from samplecnn_zoo.zoo.store import StoredPreset, check_input, check_output, read_stored
+from samplecnn_zoo.zoo.store import StoredPreset, check_model, read_stored
 
 if TYPE_CHECKING:
     import keras
@@ -51,8 +51,7 @@ def save_pretrained(
         raise PresetError(
             "the model carries no preset: pass preset=Preset(...), which names tags, rate and segment"
         )
-    check_input(preset, model.input_shape)
-    check_output(preset, model.output_shape)
+    check_model(preset, model)
     directory = Path(directory).resolve()
     _check_target(directory, overwrite)
     with _place(directory) as draft:
@@ -122,8 +121,7 @@ def stored_from_model(model: "keras.Model", preset: Preset) -> StoredPreset:
 
     config = plain_config(keras.saving.serialize_keras_object(model))
     network = parse_network(config)
-    check_input(preset, network.input_shape)
-    check_output(preset, model.output_shape)
+    check_model(preset, model)
     weights = {
         layer.name: tuple(np.array(array, dtype=np.float32) for array in layer.get_weights())
         for layer in model.layers
@@ -134,7 +132,7 @@ def stored_from_model(model: "keras.Model", preset: Preset) -> StoredPreset:
 
 def plain_config(value: Any) -> Any:
     """Return a Keras configuration with every layer in float32 and no ids that change from run to run."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [plain_config(part) for part in value]
     if not isinstance(value, dict):
         return value

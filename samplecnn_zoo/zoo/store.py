@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ def read_stored(name_or_path: str | Path, *, revision: str | None = None) -> Sto
         config = json.loads(config_bytes)
         network = parse_network(config)
         stored = StoredPreset(preset, config, network, parse_weights(weight_bytes, network))
-        check_input(preset, network.input_shape)
+        check_input(preset, network.input, network.input_shape)
     except ValueError as error:
         raise PresetError(f"{directory}: {error}") from error
     return stored
@@ -69,12 +70,36 @@ def _read_hashed(file: Path, sha256: str | None) -> bytes:
     return content
 
 
-def check_input(preset: Preset, shape: Sequence[int | None]) -> None:
-    """Refuse a network that does not take segments of (preset.segment_samples, 1).
+def check_model(preset: Preset, model: "keras.Model") -> None:
+    """Refuse a model that does not take the preset's segments or give its tags.
 
     Raises:
-        PresetError: if `shape`, with its batch axis, is another one; None as length takes any.
+        PresetError: if its input or output has another shape, or its input states another sample rate.
     """
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1:
+        raise PresetError(
+            f"preset {preset.name!r} is for a functional model with one input, this one has {len(inputs)}"
+        )
+    check_input(preset, inputs[0].name, model.input_shape)
+    check_output(preset, model.output_shape)
+
+
+def check_input(preset: Preset, name: str, shape: Sequence[int | None]) -> None:
+    """Refuse a network that does not take segments of (preset.segment_samples, 1) at its rate.
+
+    The models of this package state their rate in the name of their input, `waveform_22050hz`.
+
+    Raises:
+        PresetError: if `name` states another rate, or `shape`, with its batch axis, is another one; None as
+            length takes any.
+    """
+    stated = re.fullmatch(r"waveform_(\d+)hz", name)
+    if stated and int(stated[1]) != preset.sample_rate:
+        raise PresetError(
+            f"preset {preset.name!r} has a sample rate of {preset.sample_rate} Hz, "
+            f"the network is for {stated[1]} Hz"
+        )
     if len(shape) != 3 or shape[2] != 1 or shape[1] not in (None, preset.segment_samples):
         raise PresetError(
             f"preset {preset.name!r} has segments of {preset.segment_samples} samples, "
