@@ -52,7 +52,7 @@ REMEDIES = {
     "corrupt": "fetch the file again or convert it to wav or flac",
     "no_channels": "export the file again with one or two channels",
     "not_finite": "export the file again as 16-bit PCM",
-    "out_of_range": "scale the samples to ±1 or export the file as 16-bit PCM",
+    "out_of_range": "fetch the file again or scale its samples to ±1",
     "silent": "check the recording",
     "too_short": f"join it with more audio: {SHORTEST_S:g} s are needed",
     "truncated": "fetch the file again",
@@ -200,7 +200,7 @@ def _mono(path: Path, source: Decoder, block_s: float) -> Iterator[Samples]:
     try:
         for block in source.blocks(block_s):
             mono: Samples = block.mean(axis=1, dtype=np.float32)
-            _check_values(path, mono, decoded / source.sample_rate)
+            _check_values(path, mono, decoded, source.sample_rate)
             decoded += len(mono)
             yield mono
     except DecodeFailure as caught:
@@ -208,10 +208,11 @@ def _mono(path: Path, source: Decoder, block_s: float) -> Iterator[Samples]:
     _check_length(path, source, decoded, failure)
 
 
-def _check_values(path: Path, mono: Samples, start_s: float) -> None:
+def _check_values(path: Path, mono: Samples, start: int, rate: int) -> None:
     peak = np.abs(mono).max(initial=0.0)
     if not np.isfinite(peak):
-        raise AudioError(path, "not_finite", f"a NaN or infinite sample after {start_s:.1f} s")
+        at_s = (start + int(np.isfinite(mono).argmin())) / rate
+        raise AudioError(path, "not_finite", f"a NaN or infinite sample at {at_s:.2f} s")
     if peak > LARGEST_PEAK:
         raise AudioError(path, "out_of_range", f"samples up to {peak:.3g}, where full scale is 1")
 

@@ -60,7 +60,7 @@ def write_av(path: Path, samples: Floats, rate: int, **options: Any) -> Path:
 def wav_bytes(data: bytes, *, channels: int = 1, rate: int = 8000, announced: int | None = None) -> bytes:
     """Return a 16-bit PCM wav whose header may announce anything."""
     size = len(data) if announced is None else announced
-    form = struct.pack("<HHIIHH", 1, channels, rate, rate * 2 * channels, 2 * channels, 16)
+    form = struct.pack("<HHIIHH", 1, channels, rate, rate * 2 * channels & 0xFFFFFFFF, 2 * channels, 16)
     body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + data
     return b"RIFF" + struct.pack("<I", (len(body) + size - len(data)) & 0xFFFFFFFF) + body
 
@@ -76,6 +76,17 @@ def without_xing(data: bytes) -> bytes:
     """Return an mp3 without its Xing or Info frame, which alone announces the length."""
     tag = max(data.find(b"Xing"), data.find(b"Info"))
     return data[data.index(data[:2], tag) :]
+
+
+def trailing_tags(kind: str) -> bytes:
+    """Return what taggers append to an mp3: "nothing", "ID3v1", "APEv2" (5 kB, with its header) or "both"."""
+    ape_size = 5000
+    frame = struct.pack("<8sIII", b"APETAGEX", 2000, ape_size, 1)
+    header = frame + struct.pack("<I", 1 << 31 | 1 << 29) + bytes(8)
+    footer = frame + struct.pack("<I", 1 << 31) + bytes(8)
+    ape = header + b"x" * (ape_size - 32) + footer
+    id3 = b"TAG" + b"y" * 125
+    return {"nothing": b"", "ID3v1": id3, "APEv2": ape, "both": ape + id3}[kind]
 
 
 def damaged(data: bytes, *, hits: int = 500, seed: int = 0) -> bytes:

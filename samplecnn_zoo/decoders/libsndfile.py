@@ -40,7 +40,8 @@ class SoundFileDecoder:
         self.channels = int(self._file.channels)
         self.frames = _announced_frames(int(self._file.frames), self._file.extra_info)
         # The first frames of an mp3 may lean on frames that were cut off before it.
-        self.slack = 2 * MP3_FRAME if self._file.format == "MP3" else 0
+        frame = MP3_FRAME if self.sample_rate >= 32000 else MP3_FRAME // 2  # MPEG 2 has half the granules
+        self.slack = 2 * frame if self._file.format == "MP3" else 0
         self.coding: tuple[str, str] = self._file.format, self._file.subtype
 
     def _reopen_if_unsized(self) -> None:
@@ -134,7 +135,8 @@ class _Unsized(io.FileIO):
         footer = self._tail(32)
         if footer[:8] == b"APETAGEX":
             header = 32 if footer[23] & 0x80 else 0
-            self._end -= int.from_bytes(footer[12:16], "little") + header
+            size = int.from_bytes(footer[12:16], "little") + header
+            self._end -= size if size < self._end else 0
         super().seek(here)
 
     def _tail(self, size: int) -> bytes:
