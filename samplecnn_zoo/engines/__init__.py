@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from samplecnn_zoo.engines.base import Engine, Features, Segments, UnsupportedLayerError, available_levels
 from samplecnn_zoo.zoo.preset import Preset
 from samplecnn_zoo.zoo.save import stored_from_model
-from samplecnn_zoo.zoo.store import StoredPreset, build_model
+from samplecnn_zoo.zoo.store import StoredPreset, build_model, check_output
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +84,9 @@ def _check(engine: str) -> None:
 def _openvino(stored: StoredPreset, levels: Sequence[int]) -> Engine:
     from samplecnn_zoo.engines.openvino_engine import OpenVINOEngine
 
-    return OpenVINOEngine(stored.network, stored.weights, stored.preset.segment_samples, levels)
+    engine = OpenVINOEngine(stored.network, stored.weights, stored.preset.segment_samples, levels)
+    check_output(stored.preset, engine.output_shape)
+    return engine
 
 
 def _keras(model: "keras.Model", levels: Sequence[int], batch_size: int) -> Engine:

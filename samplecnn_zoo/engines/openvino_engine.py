@@ -54,6 +54,12 @@ class OpenVINOEngine:
         self._outputs = ["scores", *(f"level_{level}" for level in self.levels)]
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Shape of the scores, None where any length goes."""
+        shape = self._compiled.output("scores").get_partial_shape()
+        return tuple(None if axis.is_dynamic else axis.get_length() for axis in shape)
+
     def __call__(self, batch: Segments) -> Features:
         """Return the scores, and the levels' features, of segments (batch, segment_samples, 1)."""
         request = self._request()

@@ -50,6 +50,14 @@ class Network:
         shape: list[int | None] = self.layer(self.input).config["batch_shape"]
         return tuple(shape)
 
+    @property
+    def output_width(self) -> int | None:
+        """Numbers a segment that leave the network, None where only building it tells."""
+        layer = self.layer(self.output)
+        while layer.kind in ("Activation", "Softmax") and len(layer.inputs) == 1:
+            layer = self.layer(layer.inputs[0])
+        return layer.config["units"] if layer.kind == "Dense" else None
+
     def layer(self, name: str) -> LayerRecord:
         """Return the layer called `name`."""
         return next(layer for layer in self.layers if layer.name == name)

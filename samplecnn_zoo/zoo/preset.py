@@ -191,6 +191,12 @@ class Preset:
                 value is None or (isinstance(value, str) and _SHA256.fullmatch(value) is not None),
                 f"{name} must be 64 lower-case hexadecimal digits or null, got {value!r}",
             )
+        for name, part in _PARTS.items():
+            value = getattr(self, name)
+            optional = value is None and name != "segment_rule"
+            _require(optional or isinstance(value, part), f"{name} must be a {part.__name__}, got {value!r}")
+        for score in self.scores:
+            _require(isinstance(score, Score), f"scores must be Score records, got {score!r}")
         _require(
             self.hop_samples <= self.segment_samples,
             f"a hop of {self.hop_samples} samples leaves gaps between segments of {self.segment_samples}",

@@ -47,6 +47,8 @@ def read_stored(name_or_path: str | Path, *, revision: str | None = None) -> Sto
         network = parse_network(config)
         stored = StoredPreset(preset, config, network, parse_weights(weight_bytes, network))
         check_input(preset, network.input, network.input_shape)
+        if network.output_width is not None:
+            check_output(preset, (None, network.output_width))
     except ValueError as error:
         raise PresetError(f"{directory}: {error}") from error
     return stored
