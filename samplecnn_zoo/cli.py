@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -13,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from samplecnn_zoo import __version__
 from samplecnn_zoo.cli_options import (
@@ -73,13 +74,13 @@ def list_command(form: FactsOption = ListFormat.table) -> None:
     if form == ListFormat.json:
         typer.echo(json.dumps([asdict(preset) for preset in presets], indent=1, ensure_ascii=False))
         return
-    table = Table(
-        "preset", "where", "size", "license", "score", box=None, pad_edge=False, header_style="bold"
-    )
+    rows = [("preset", "where", "size", "license", "score")]
     for preset in presets:
         size = f"{preset.size_bytes / 1e6:.1f} MB"
-        table.add_row(preset.name, preset.where, size, preset.license, _score(preset.score))
-    _console().print(table, markup=False)
+        rows.append((preset.name, preset.where, size, preset.license, _score(preset.score)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @app.command()
@@ -92,10 +93,9 @@ def info(
     if form == ListFormat.json:
         typer.echo(record.to_json(), nl=False)
         return
-    table = Table.grid(padding=(0, 2))
+    width = _width(None) or sys.maxsize
     for name, value in _facts(record):
-        table.add_row(name, value)
-    _console().print(table, markup=False)
+        typer.echo(textwrap.fill(f"{name:<16}{value}", width, subsequent_indent=" " * 16))
 
 
 def _facts(preset: "Preset") -> list[tuple[str, str]]:
@@ -124,12 +124,6 @@ def _score(score: "Score | None") -> str:
         f" ({score.low:.4f} to {score.high:.4f})" if score.low is not None and score.high is not None else ""
     )
     return f"{score.metric} {score.value:.4f}{interval} {score.dataset} {score.split}".strip()
-
-
-def _console() -> Console:
-    """The standard output; lines are broken for a terminal only."""
-    console = Console()
-    return console if console.is_terminal else Console(width=10_000)
 
 
 @app.command()
@@ -198,8 +192,8 @@ def embed(
     shape = _format(form, output, EmbedFormat.json)
     if shape == "table":
         fail("an embedding has no table; the format is one of json, csv, parquet")
-    wanted = _levels(levels)
     record = _preset(preset)
+    wanted = _levels(levels, preset)
     options = {"hop_s": hop, "engine": engine, "decoder": decoder}
     request = _request("embed", paths, record, {**options, "levels": wanted}, place)
 
@@ -220,11 +214,21 @@ def _format(form: StrEnum | None, output: Path | None, default: str) -> str:
     return str(shape)
 
 
-def _levels(text: str) -> tuple[int, ...]:
-    """The numbers in "-1,-2"."""
+def _levels(text: str, preset: str) -> tuple[int, ...]:
+    """The numbers in "-1,-2", each of which the preset's network has."""
+    from samplecnn_zoo.engines import available_levels
+    from samplecnn_zoo.zoo.store import read_stored
+
     if not re.fullmatch(r"-[1-9]\d*(,-[1-9]\d*)*", text):
         fail(f"--levels wants negative numbers with commas between, such as -1,-2,-3, got {text!r}")
-    return tuple(dict.fromkeys(int(level) for level in text.split(",")))
+    levels = tuple(dict.fromkeys(int(level) for level in text.split(",")))
+    try:
+        known = available_levels([layer.name for layer in read_stored(preset).network.layers])
+    except ValueError as error:
+        fail(str(error))
+    if not set(levels) <= set(known):
+        fail(f"--levels of {preset} are {', '.join(map(str, known))}, got {text}")
+    return levels
 
 
 def _preset(name: str) -> "Preset":
@@ -270,12 +274,13 @@ def _digest(preset: "Preset") -> str:
 
 
 def _tagger(preset: str, **options: Any) -> "Tagger":
+    from samplecnn_zoo.decoders.hush import hushed
     from samplecnn_zoo.tagger import Tagger
-    from samplecnn_zoo.zoo import PresetError
 
     try:
-        return Tagger(preset, **options)
-    except (PresetError, ImportError, ValueError) as error:
+        with hushed():  # TensorFlow, where Keras brings it, greets from C
+            return Tagger(preset, **options)
+    except (ImportError, ValueError) as error:
         fail(str(error))
 
 
@@ -288,7 +293,7 @@ def _tag_record(tagger: "Tagger", path: Path, top: int | None) -> Record:
 def _embed_record(tagger: "Tagger", path: Path, levels: Sequence[int]) -> Record:
     clip = tagger.embed_file(path, levels=levels)
     vectors = {f"level_{level}": [shortest(x) for x in clip.levels[level].tolist()] for level in levels}
-    return {"path": str(path), "duration_s": round(clip.duration_s, 6), **vectors}
+    return {"path": str(path), **vectors}
 
 
 def _width(output: Path | None) -> int | None:
