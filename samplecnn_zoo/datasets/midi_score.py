@@ -87,7 +87,7 @@ def read_score(path: Path) -> Score:
     """
     try:
         score = _collect(mido.MidiFile(path, clip=True))
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # mido raises whatever the damage leads to, its own KeySignatureError among it
         raise ScoreError(f"{path}: not readable as MIDI ({error}); remove it from the folder") from error
     if not score.notes:
         raise ScoreError(f"{path}: no notes; remove it from the folder")
