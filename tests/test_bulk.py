@@ -89,9 +89,11 @@ def test_cut_at_every_byte_the_resumed_output_is_the_same(
     assert work.calls == ["1.wav"]  # from the whole journal: only what failed
 
 
-def test_at_most_the_file_in_hand_is_lost(tmp_path: Path) -> None:
-    files = make_files(tmp_path)
+def test_at_most_the_file_in_hand_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bytes] = []
     path = tmp_path / "run.journal"
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(path.read_bytes()))
+    files = make_files(tmp_path)
     with Journal(path, HEADER) as journal:
         run = process(files, Work(), journal=journal)
         for done in range(1, 6):
@@ -99,6 +101,7 @@ def test_at_most_the_file_in_hand_is_lost(tmp_path: Path) -> None:
             lines = path.read_bytes().splitlines(keepends=True)
             assert len(lines) == 1 + done
             assert lines[-1].endswith(b"\n")
+            assert synced[-1] == b"".join(lines), "the line is not on the disk yet"
 
 
 @pytest.mark.parametrize("rubbish", [b"\0" * 40 + b"\n", b"5\n", b"[]\n", b'{"record": 1}\n', b'{"pa'])
@@ -228,6 +231,15 @@ def test_a_full_disk_leaves_the_old_output_and_no_rest(tmp_path: Path) -> None:
     assert str(caught.value.filename).startswith(str(output))
     assert output.read_text() == "old"
     assert os.listdir(tmp_path) == ["out.json"]
+
+
+def test_the_output_is_exchanged_at_once(tmp_path: Path) -> None:
+    output = tmp_path / "out.json"
+    output.write_text("old")
+    with output.open() as reader:
+        assemble(output, [{"path": "a"}], JsonWriter)
+        assert reader.read() == "old"
+    assert json.loads(output.read_bytes()) == [{"path": "a"}]
 
 
 def test_assembling_holds_one_record_at_a_time(tmp_path: Path) -> None:
