@@ -1,5 +1,9 @@
 """Small networks with settled statistics, and presets of them."""
 
+import json
+import re
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,8 @@ import numpy.typing as npt
 
 from samplecnn_zoo.models import SampleCNN
 from samplecnn_zoo.zoo import Preset, save_pretrained
+
+WEIGHTS, CONFIG, PRESET = "model.weights.h5", "config.json", "preset.json"
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,11 +46,12 @@ def tiny_model(seed: int = 0, **design: Any) -> keras.Model:
 
 def preset_for(model: keras.Model, **changes: Any) -> Preset:
     """Return a record that fits `model`."""
+    rate = re.fullmatch(r"waveform_(\d+)hz", model.inputs[0].name)
     fields: dict[str, Any] = {
         "name": "tiny.random",
         "builder": "SampleCNN",
         "arguments": {"m": [27, 3, 3, 3]},
-        "sample_rate": RATE,
+        "sample_rate": int(rate[1]) if rate else RATE,
         "segment_samples": model.input_shape[1] or 729,
         "tags": TAGS[: model.output_shape[1]],
         "license": "CC0-1.0",
@@ -58,6 +65,23 @@ def save_tiny(directory: Path, *, seed: int = 0, **changes: Any) -> keras.Model:
     model = tiny_model(seed)
     save_pretrained(model, directory, preset=preset_for(model, **changes))
     return model
+
+
+def edit(file: Path, change: Callable[[Any], object]) -> None:
+    """Change a JSON file in place."""
+    value = json.loads(file.read_text(encoding="utf-8"))
+    change(value)
+    file.write_text(json.dumps(value), encoding="utf-8")
+
+
+def sign(directory: Path) -> None:
+    """State the hashes that the files have now, as somebody who means harm or repairs by hand would."""
+
+    def change(value: dict[str, Any]) -> None:
+        value["weights_sha256"] = sha256((directory / WEIGHTS).read_bytes()).hexdigest()
+        value["config_sha256"] = sha256((directory / CONFIG).read_bytes()).hexdigest()
+
+    edit(directory / PRESET, change)
 
 
 def scores(model: keras.Model, x: Floats) -> Floats:

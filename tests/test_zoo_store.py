@@ -1,6 +1,5 @@
 """Presets in directories: what is saved comes back bit for bit, what was touched is refused."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +14,20 @@ import pytest
 
 from samplecnn_zoo.zoo import Normalization, PresetError, load_pretrained, save_pretrained
 from samplecnn_zoo.zoo.store import read_stored
-from tests.presets import TAGS, preset_for, save_tiny, scores, segments, settle, tiny_model
-
-WEIGHTS, CONFIG, PRESET = "model.weights.h5", "config.json", "preset.json"
+from tests.presets import (
+    CONFIG,
+    PRESET,
+    TAGS,
+    WEIGHTS,
+    edit,
+    preset_for,
+    save_tiny,
+    scores,
+    segments,
+    settle,
+    sign,
+    tiny_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +42,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "copy"))
-
-
-def edit(file: Path, change: Callable[[Any], object]) -> None:
-    """Change a JSON file in place."""
-    value = json.loads(file.read_text(encoding="utf-8"))
-    change(value)
-    file.write_text(json.dumps(value), encoding="utf-8")
-
-
-def sign(directory: Path) -> None:
-    """State the hashes that the files have now, as somebody who means harm or repairs by hand would."""
-
-    def change(value: dict[str, Any]) -> None:
-        value["weights_sha256"] = sha256((directory / WEIGHTS).read_bytes()).hexdigest()
-        value["config_sha256"] = sha256((directory / CONFIG).read_bytes()).hexdigest()
-
-    edit(directory / PRESET, change)
 
 
 def refuse(directory: Path, message: str) -> None:

@@ -32,10 +32,10 @@ class KerasEngine:
 
         self.levels = tuple(levels)
         wanted = level_outputs([layer.name for layer in model.layers], self.levels)
-        outputs = {"scores": model.output}
+        outputs = {"scores": model.outputs[0]}
         for name, layer in wanted.items():
             outputs[name] = layers.GlobalMaxPooling1D(name=f"{name}_max")(model.get_layer(layer).output)
-        self._model = keras.Model(model.inputs, outputs)
+        self._model = keras.Model(model.inputs[0], outputs)
         self._batch_size = batch_size
         self._lock = threading.Lock()
 

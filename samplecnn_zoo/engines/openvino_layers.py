@@ -335,5 +335,6 @@ _OPERATIONS: dict[tuple[str, int], Callable[..., Node]] = {
     ("Sqrt", 1): op.sqrt,
     ("Square", 1): lambda node: op.multiply(node, node),
     ("Subtract", 2): op.subtract,
+    ("TrueDivide", 2): op.divide,
 }
 """keras.ops by class and number of operands."""

@@ -56,7 +56,7 @@ def resolve(name_or_path: str | Path, *, revision: str | None = None) -> Path:
     if revision is not None:
         raise PresetError(f"{text}: only a preset on the Hub (hf://…) has revisions, got {revision!r}")
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    if text and path.is_dir():
         if not (path / PRESET_FILE).is_file():
             raise PresetError(f"{text}: this directory holds no {PRESET_FILE}, so it is no preset")
         return path
