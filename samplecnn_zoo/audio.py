@@ -202,7 +202,8 @@ def _mono(path: Path, source: Decoder, block_s: float) -> Iterator[Samples]:
             mono: Samples = block.mean(axis=1, dtype=np.float32)
             _check_values(path, mono, decoded, source.sample_rate)
             decoded += len(mono)
-            yield mono
+            if len(mono):
+                yield mono
     except DecodeFailure as caught:
         failure = caught
     _check_length(path, source, decoded, failure)

@@ -26,7 +26,9 @@ def find_audio(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     unique: dict[str, Path] = {}
     for path in named:
         for file in _files(Path(path)):
-            unique.setdefault(os.path.abspath(file), file)
+            # By its real folder, so that a linked folder adds nothing; a linked file is a file of its own.
+            key = os.path.join(os.path.realpath(file.parent), file.name)
+            unique.setdefault(key, file)
     return list(unique.values())
 
 

@@ -5,6 +5,7 @@ import pickle
 import re
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from samplecnn_zoo import audio
+from samplecnn_zoo.decoders import DecodeFailure, Samples
 from tests import sounds
 
 HAS_AV = importlib.util.find_spec("av") is not None
@@ -133,6 +135,71 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, extension: str) -> None:
     path = sounds.write(tmp_path / f"a.{extension}", sounds.noise(5.0, 44100), 44100)
     path.write_bytes(sounds.damaged(path.read_bytes()))
     assert failure(path).kind == "truncated"
+
+
+class Announcing:
+    """A decoder that announces one thing and decodes another."""
+
+    name = "announcing"
+    sample_rate = 8000
+    channels = 1
+
+    def __init__(self, announced: int | None, decoded: int, slack: int, kind: str) -> None:
+        self.frames = announced
+        self.decoded = decoded
+        self.slack = slack
+        self.kind = kind
+
+    def blocks(self, block_s: float) -> Iterator[Samples]:
+        yield np.full((self.decoded, 1), 0.5, np.float32)
+        if self.kind:
+            raise DecodeFailure(self.kind, "decoding stops: it broke")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("announced", "decoded", "slack", "breaks", "expected"),
+    [
+        (10_000, 10_000, 0, "", ""),
+        (10_000, 12_000, 0, "", ""),
+        (10_000, 9_900, 0, "", ""),
+        (10_000, 9_899, 0, "", "truncated"),
+        (10_000, 9_000, 900, "", ""),
+        (10_000, 9_000, 899, "", "truncated"),
+        (10_000, 9_900, 0, "corrupt", ""),
+        (10_000, 5_000, 0, "corrupt", "truncated"),
+        (10_000, 9_999, 0, "truncated", "truncated"),
+        (None, 5_000, 0, "", ""),
+        (None, 5_000, 0, "corrupt", "corrupt"),
+        (None, 5_000, 0, "truncated", "truncated"),
+        (10_000, 0, 0, "", "truncated"),
+        (0, 0, 0, "", "empty"),
+        (None, 0, 0, "", "empty"),
+        (799, 799, 0, "", "too_short"),
+        (None, 799, 0, "", "too_short"),
+    ],
+)
+def test_the_rule_of_the_announced_length(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    announced: int | None,
+    decoded: int,
+    slack: int,
+    breaks: str,
+    expected: str,
+) -> None:
+    source = Announcing(announced, decoded, slack, breaks)
+    monkeypatch.setattr(audio, "open_decoder", lambda *_: source)
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"some bytes")
+    if expected:
+        error = failure(path)
+        assert error.kind == expected
+        assert ("it broke" in str(error)) == bool(breaks)
+    else:
+        assert len(audio.load(path, 8000)) == decoded
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

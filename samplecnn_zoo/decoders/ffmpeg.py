@@ -22,7 +22,7 @@ class AvDecoder:
     """FFmpeg through PyAV; the protocol is `Decoder`."""
 
     name = "av"
-    # An AAC encoder pads up to 2112 samples in front and a frame at the end, and the length may count them.
+    # AAC encoders pad up to 2112 samples in front and a frame behind; a length without edit list counts them.
     slack = 2112 + 1024
 
     def __init__(self, path: Path) -> None:

@@ -174,7 +174,9 @@ def _open_failure(message: str) -> DecodeFailure:
 
 
 def _clean(message: str) -> str:
-    return "format not recognised" if "not a regular file" in message else message.strip().rstrip(".")
+    if "not a regular file" in message:
+        return "format not recognised"
+    return message.strip().rstrip(".") or "libsndfile gives no reason"
 
 
 # libsndfile cuts the announced size to what the file holds, and says so in its log.
