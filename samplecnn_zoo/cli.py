@@ -259,6 +259,9 @@ def _request(
     files = find_audio(paths)
     if not files:
         fail(f"no audio files in {', '.join(paths)}; give files, or folders that hold some")
+    # A folder that was named and gives nothing is reported as a bad file, not passed over.
+    folders = [Path(path) for path in paths if Path(path).is_dir()]
+    files += [folder for folder in folders if not any(file.is_relative_to(folder) for file in files)]
     header = {
         "command": what,
         "version": __version__,

@@ -279,6 +279,13 @@ def test_bad_files_are_named_and_the_others_done(preset: str, music: Path, tmp_p
     assert all(any(line.startswith(f"{path}: ") for line in lines) for path in [named[0], *bad.values()])
 
 
+def test_a_folder_without_audio_is_named(preset: str, music: Path, tmp_path: Path) -> None:
+    code, out, err = quick("tag", tmp_path, music / "tone.wav", "-p", preset, "-f", "json")
+    assert code == 1
+    assert [clip["path"] for clip in json.loads(out)] == [str(music / "tone.wav")]
+    assert err.startswith(f"{tmp_path}: this is a folder")
+
+
 def test_only_bad_files_give_an_empty_list(preset: str, tmp_path: Path) -> None:
     code, out, err = quick("tag", tmp_path / "none.wav", "-p", preset, "-f", "json")
     assert (code, json.loads(out)) == (1, [])
