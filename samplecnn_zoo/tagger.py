@@ -42,7 +42,7 @@ class ClipTags:
     tags: tuple[TagScore, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Taggram:
     """Scores over time: row i, (tags,), is of the segment that begins at start_s[i]."""
 
@@ -54,7 +54,7 @@ class Taggram:
     duration_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipEmbedding:
     """Features of a file: level → (channels,), the maximum over time in a segment, the mean over segments."""
 

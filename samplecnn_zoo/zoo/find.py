@@ -9,7 +9,6 @@ import samplecnn_zoo
 from samplecnn_zoo.zoo.preset import Preset, PresetError, Score
 
 CONFIG_FILE = "config.json"
-METADATA_FILE = "metadata.json"
 WEIGHTS_FILE = "model.weights.h5"
 PRESET_FILE = "preset.json"
 CARD_FILE = "README.md"

@@ -161,11 +161,13 @@ def build_model(stored: StoredPreset) -> "keras.Model":
     """
     import keras
 
-    config = {**stored.config, "compile_config": None}
+    config = {**copy.deepcopy(dict(stored.config)), "compile_config": None}  # Keras takes it apart
     try:
         model: keras.Model = keras.saving.deserialize_keras_object(config, safe_mode=True)
     except Exception as error:  # Keras raises whatever a layer's constructor raises
-        raise PresetError(f"config.json: Keras {keras.__version__} cannot build it ({error})") from error
+        raise PresetError(
+            f"config.json: Keras {keras.__version__} cannot build it: {_first_line(error)}"
+        ) from error
     check_output(stored.preset, model.output_shape)
     for layer in model.layers:
         arrays = stored.weights.get(layer.name)
@@ -173,6 +175,11 @@ def build_model(stored: StoredPreset) -> "keras.Model":
             _assign(layer, arrays or ())
     model.preset = stored.preset
     return model
+
+
+def _first_line(error: Exception) -> str:
+    """Return what went wrong without the whole configuration, which Keras prints after it."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _assign(layer: "keras.Layer", arrays: Arrays) -> None:
@@ -202,8 +209,10 @@ def _with_new_head(stored: StoredPreset, tags: tuple[str, ...]) -> StoredPreset:
     """Return the preset with an output layer of other tags, whose arrays are left out."""
     preset = replace(
         stored.preset,
+        name=f"{stored.preset.name}-new-head",
         tags=tags,
-        scores=(),
+        scores=(),  # figures and history are those of the old head
+        training=None,
         arguments={**stored.preset.arguments, "num_tags": len(tags)},
         description=f"{stored.preset.name} with a new head",
         weights_sha256=None,
