@@ -1,6 +1,8 @@
 """OpenVINO against Keras: every block, every layer, every option that the engine claims, to 1e-4."""
 
+import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,12 +25,14 @@ from samplecnn_zoo.engines import (
     engine_for_preset,
 )
 from samplecnn_zoo.engines.openvino_engine import OpenVINOEngine
+from samplecnn_zoo.engines.openvino_runtime import hidden
 from samplecnn_zoo.models import FrameLevelMel, FrameLevelRaw, SampleCNN, feature_model
 from samplecnn_zoo.zoo import PresetError
 from samplecnn_zoo.zoo.network import parse_network
 from samplecnn_zoo.zoo.store import read_stored
 from tests.presets import TAGS, preset_for, save_tiny, scores, segments, settle, sign, tiny_model
 
+ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-4
 
 
@@ -259,13 +263,37 @@ import numpy as np
 from samplecnn_zoo.tagger import Tagger
 
 scores = Tagger(sys.argv[1], engine="openvino").predict_segments(np.zeros((1, 729, 1), np.float32))
-print(scores.shape, sorted({"keras", "tensorflow", "jax", "torch"} & set(sys.modules)))
+print(scores.shape, sorted({"keras", "tensorflow", "jax", "torch", "openvino_telemetry"} & set(sys.modules)))
 """
 
 
 def test_neither_keras_nor_tensorflow_is_imported(tmp_path: Path) -> None:
     save_tiny(tmp_path / "p")
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(tmp_path / "p")], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "(1, 5) []"
+    assert run(tmp_path / "p", tmp_path) == "(1, 5) []"
+
+
+def run(preset: Path, home: Path) -> str:
+    """Run a preset as a user would: elsewhere than in CI, where openvino keeps quiet by itself."""
+    env = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    command = [sys.executable, "-c", RUN, str(preset)]
+    env |= {"HOME": str(home), "LOCALAPPDATA": str(home), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_openvino_sends_no_telemetry_and_leaves_nothing_in_the_home(tmp_path: Path) -> None:
+    save_tiny(tmp_path / "p")
+    (tmp_path / "home").mkdir()
+    run(tmp_path / "p", tmp_path / "home")
+    assert not list((tmp_path / "home").iterdir())
+
+
+def test_a_hidden_module_is_there_again_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "seldom_seen.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with hidden("seldom_seen"), pytest.raises(ImportError):
+        importlib.import_module("seldom_seen")
+    assert importlib.import_module("seldom_seen").__name__ == "seldom_seen"
+    with hidden("json"):
+        assert importlib.import_module("json") is json

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from samplecnn_zoo.engines.base import Features, Segments, level_outputs
 from samplecnn_zoo.engines.openvino_graph import write_graph
+from samplecnn_zoo.engines.openvino_runtime import ov
 from samplecnn_zoo.zoo.network import Network
 from samplecnn_zoo.zoo.weights import Arrays
 

@@ -2,25 +2,24 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
-import openvino as ov
-from openvino import opset13 as op
-
-from samplecnn_zoo.engines.openvino_layers import Call, Node, affine, number, write_layer
+from samplecnn_zoo.engines.openvino_layers import Call, affine, number, write_layer
+from samplecnn_zoo.engines.openvino_runtime import Node, op, ov
 from samplecnn_zoo.zoo.network import Network
 from samplecnn_zoo.zoo.weights import Arrays
 
 
 def write_graph(
     network: Network, weights: Mapping[str, Arrays], segment_samples: int, levels: Mapping[str, str]
-) -> ov.Model:
-    """Return the graph from (batch, 1, segment_samples) to `scores` and the maxima in time of `levels`.
+) -> Any:
+    """Return an openvino.Model from (batch, 1, segment_samples) to `scores` and the maxima of `levels`.
 
     Args:
         network: what to write.
         weights: the arrays of each layer that has any.
         segment_samples: length of a segment.
-        levels: name of an output (batch, channels) → the layer whose (batch, time, channels) it sums up.
+        levels: name of an output (batch, channels) → the layer whose maximum in time it is.
 
     Raises:
         UnsupportedLayerError: if a layer or an option of one is unknown here.

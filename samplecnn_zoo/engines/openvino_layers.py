@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset13 as op
 
 from samplecnn_zoo.engines.base import UnsupportedLayerError
+from samplecnn_zoo.engines.openvino_runtime import Node, op, ov
 from samplecnn_zoo.zoo.network import LayerRecord
 from samplecnn_zoo.zoo.preset import PresetError
 from samplecnn_zoo.zoo.weights import Arrays
 
-Node = Any  # openvino publishes no types
 Array = npt.NDArray[np.float32]
 Affine = tuple[Array, Array]
 

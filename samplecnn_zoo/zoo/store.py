@@ -143,7 +143,7 @@ def load_pretrained(
     if num_tags is not None or tags is not None:
         stored = _with_new_head(stored, _new_tags(num_tags, tags))
         warnings.warn(
-            f"the head of {stored.preset.name!r} is new: its {len(stored.preset.tags)} outputs are untrained",
+            f"the head of {str(name_or_path)!r} is new: its {len(stored.preset.tags)} outputs are untrained",
             UserWarning,
             stacklevel=2,
         )
