@@ -70,7 +70,8 @@ class Tagger:
         preset_or_model: name or directory of a preset, or a model. A preset is checked and held as it is now;
             a model stays the caller's, and with engine "auto" later training of it is heard.
         preset: what a model that carries no `.preset` is: tags, rate, segment, normalization.
-        engine: "openvino", "keras", or "auto": OpenVINO for a preset where it can, Keras for a model.
+        engine: "openvino" (on the CPU), "keras" (on whatever Keras runs on, a GPU too), or "auto": OpenVINO
+            for a preset where it can, Keras for a model.
         batch_size: segments that run at once.
         hop_s: seconds from segment to segment; None takes the preset's, with which its scores were measured.
         decoder: as in `samplecnn_zoo.audio`.
