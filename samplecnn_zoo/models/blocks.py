@@ -5,6 +5,7 @@ Stock Keras layers only, so that a saved model loads without this package. Layer
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras import layers
@@ -22,7 +23,7 @@ def stage(x: Tensor, row: Stage, kind: Block) -> Tensor:
 
 def plain_stage(x: Tensor, row: Stage, kind: Block) -> Tensor:
     """Convolve, normalize, rectify, pool (paper, Table 1), then squeeze and excite (Kim, SE)."""
-    x = _conv_bn(x, f"{row.name}_{{}}", row.width, row.kernel, row.stride, row.pad, kind)
+    x = _conv_bn(x, row, kind)
     x = layers.ReLU(name=f"{row.name}_relu")(x)  # (time / stride, width)
     x = _pool(x, row)  # (time / stride / pool, width)
     return _squeeze_excite(x, row.name, kind)
@@ -30,30 +31,29 @@ def plain_stage(x: Tensor, row: Stage, kind: Block) -> Tensor:
 
 def residual_stage(x: Tensor, row: Stage, kind: Block) -> Tensor:
     """Add one or two convolutions, excited or not, to the input, then rectify and pool (Kim; Won)."""
-    y = _conv_bn(x, f"{row.name}_{{}}1", row.width, row.kernel, row.stride, row.pad, kind)
+    y = _conv_bn(x, row, kind, "{}1")
     if kind.convs == 2:
         y = layers.ReLU(name=f"{row.name}_relu1")(y)  # (time / stride, width)
         if kind.dropout:
             y = layers.Dropout(kind.dropout, name=f"{row.name}_dropout")(y)
-        y = _conv_bn(y, f"{row.name}_{{}}2", row.width, row.kernel, 1, row.same, kind)
+        y = _conv_bn(y, replace(row, stride=1, pad=row.same), kind, "{}2")
     y = _squeeze_excite(y, row.name, kind)
     y = layers.Add(name=f"{row.name}_add")([_shortcut(x, row, kind), y])
     y = layers.ReLU(name=f"{row.name}_relu")(y)  # (time / stride, width)
     return _pool(y, row)  # (time / stride / pool, width)
 
 
-def _conv_bn(
-    x: Tensor, names: str, width: int, kernel: int, stride: int, pad: tuple[int, int], kind: Block
-) -> Tensor:
-    """Convolve with `pad` zeros before and after, and normalize; `names` has a {} for the layer's role."""
-    stock = any(pad) and stride == 1 and pad == same_padding(kernel, "tensorflow")
-    if any(pad) and not stock:
-        x = layers.ZeroPadding1D(pad, name=names.format("pad"))(x)
+def _conv_bn(x: Tensor, row: Stage, kind: Block, names: str = "{}") -> Tensor:
+    """Pad, convolve and normalize; `names` makes the layers' names out of their roles."""
+    names = f"{row.name}_{names}"
+    same = any(row.pad) and row.stride == 1 and row.pad == same_padding(row.kernel, "tensorflow")
+    if any(row.pad) and not same:
+        x = layers.ZeroPadding1D(row.pad, name=names.format("pad"))(x)
     x = layers.Conv1D(
-        width,
-        kernel,
-        strides=stride,
-        padding="same" if stock else "valid",
+        row.width,
+        row.kernel,
+        strides=row.stride,
+        padding="same" if same else "valid",
         kernel_initializer="he_uniform",
         name=names.format("conv"),
     )(x)
@@ -63,8 +63,8 @@ def _conv_bn(
 def _shortcut(x: Tensor, row: Stage, kind: Block) -> Tensor:
     if row.stride == 1 and x.shape[-1] == row.width:
         return x
-    kernel, pad = (1, (0, 0)) if kind.shortcut_1x1 else (row.kernel, row.pad)
-    return _conv_bn(x, f"{row.name}_shortcut_{{}}", row.width, kernel, row.stride, pad, kind)
+    row = replace(row, kernel=1, pad=(0, 0)) if kind.shortcut_1x1 else row
+    return _conv_bn(x, row, kind, "shortcut_{}")
 
 
 def _squeeze_excite(x: Tensor, name: str, kind: Block) -> Tensor:

@@ -1,6 +1,7 @@
 """Blocks and heads as data: what a network is besides its table of stages, checked here, without Keras."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from samplecnn_zoo.models.plans import check_choice, whole
@@ -92,8 +93,10 @@ class Design:
         check_choice("block", self.block, tuple(BLOCKS))
         if self.head is not None:
             check_choice("head", self.head, HEADS, or_else="None for the block's own")
-        if self.se_ratio is not None and not self.se_ratio > 0:
-            raise ValueError(f"se_ratio must be more than 0; got {self.se_ratio}: None is the block's own")
+        if self.se_ratio is not None and not 0 < self.se_ratio < inf:
+            raise ValueError(
+                f"se_ratio must be finite and more than 0; got {self.se_ratio}: None is the block's own"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1; got {self.dropout}")
         if not self.bn_epsilon > 0:
@@ -103,8 +106,8 @@ class Design:
     def module(self) -> Block:
         """What the modules are made of."""
         kind = BLOCKS[self.block]
-        ratio = self.se_ratio if kind.se_ratio and self.se_ratio is not None else kind.se_ratio
-        return replace(kind, se_ratio=ratio, bn_epsilon=self.bn_epsilon)
+        ratio = self.se_ratio or kind.se_ratio
+        return replace(kind, se_ratio=ratio if kind.se_ratio else 0, bn_epsilon=self.bn_epsilon)
 
     @property
     def end(self) -> Block:

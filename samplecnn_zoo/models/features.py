@@ -43,7 +43,7 @@ def feature_model(
 
     Returns:
         A model from the same input to a list: (batch, time, channels) a level, in the order asked, and
-        the scores (batch, num_tags) last.
+        the scores (batch, num_tags) last. (Keras gives the only output of a model without the list.)
 
     Raises:
         ValueError: no level asked for, one that the model doesn't have, or no stages in the model.

@@ -24,6 +24,14 @@ FFT_SIZE = 729
 COMPRESSION = 10.0
 """C of the magnitude compression log(1 + C·A) (paper, section 5.3)."""
 
+# Zeros at the start: a front end whose weights were never loaded must be silent, not plausible.
+_FROZEN: dict[str, Any] = {
+    "use_bias": False,
+    "trainable": False,
+    "kernel_initializer": "zeros",
+    "dtype": "float32",
+}
+
 
 def FrameLevelRaw(
     window: int,
@@ -122,15 +130,6 @@ def mel_front(x: Tensor, row: Stage, *, sr: int, mean: float, std: float) -> Ten
     mel = layers.Dense(row.width, name="stage1_mel", **_FROZEN)
     x = ops.log1p(COMPRESSION * _call(mel, magnitude, mel_filters(row.width, sr)))  # (samples / hop, bands)
     return layers.Normalization(axis=None, mean=mean, variance=std**2, dtype="float32", name="stage1_norm")(x)
-
-
-# Zeros at the start: a front end whose weights were never loaded must be silent, not plausible.
-_FROZEN: dict[str, Any] = {
-    "use_bias": False,
-    "trainable": False,
-    "kernel_initializer": "zeros",
-    "dtype": "float32",
-}
 
 
 def _call(layer: Any, x: Tensor, kernel: NDArray[np.float32]) -> Tensor:

@@ -6,14 +6,14 @@ A network is a table of stages, bottom to top, as the paper prints it (Table 1);
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import log2, prod
 from operator import index
 
 FIRST_WIDTH = 128
 """Channels of the strided first convolution, and mel bands of the mel front end (Tables 1 and 2)."""
 
 MAX_SEGMENT_SAMPLES = 2**24
-"""Longest segment: twelve minutes at 22,050 Hz, whose first layer alone takes gigabytes."""
+"""Longest segment: twelve minutes at 22,050 Hz, whose first layer alone takes gigabytes a clip."""
 
 SAMPLING_RATE_PLANS = {
     2000: (3, 3, 3, 3, 2, 2, 2, 2, 2, 2),
@@ -121,7 +121,6 @@ def sample_plan(
             f"input_padding must be less than half the first stage's size, or it adds a frame; "
             f"got {pad} for size {sizes[0]}: take at most {(sizes[0] - 1) // 2}"
         )
-    check_length(prod(sizes), " x ".join(map(str, sizes)))
     first_width, *module_widths = stage_widths(widths, len(sizes) - 1)
     first = Stage("stage1", sizes[0], sizes[0], 1, first_width, (pad, pad), same_padding(sizes[0], alignment))
     label = f"{sizes[0]}x{len(sizes) - 1}" if len(set(sizes)) == 1 else "-".join(map(str, sizes))
@@ -154,7 +153,7 @@ def frame_plan(window: int, hop: int, n: int, widths: str | Sequence[int] = "pap
             f"window must be at least hop, or samples between frames go unheard; got window {window} "
             f"and hop {hop}: take a window of {hop} or more"
         )
-    check_length(hop * 3**n, f"{hop} x 3^{n}")
+    check_length(f"{hop}·3^{n}", log2(hop) + n * log2(3))
     first_width, *module_widths = stage_widths(widths, n, modules_in_full=9)
     before, after = (window - hop) // 2, (window - hop + 1) // 2
     first = Stage("stage1", window, hop, 1, first_width, (before, after), same_padding(window, "tensorflow"))
@@ -171,19 +170,19 @@ def _modules(sizes: Sequence[int], widths: Sequence[int], alignment: str) -> lis
 
 def stage_sizes(m: int | Sequence[int], n: int | None = None) -> tuple[int, ...]:
     """Return one size a stage, the first convolution's in front; see `sample_plan`."""
-    if isinstance(m, Sequence):
-        sizes = tuple(whole("every stage size in m", size, at_least=2) for size in m)
-        if len(sizes) < 2:
-            raise ValueError(
-                f"a sequence m gives the first convolution and at least one module; got {list(m)}: add sizes"
-            )
-        if n is not None and n != len(sizes) - 1:
-            raise ValueError(
-                f"m of {len(sizes)} stage sizes has {len(sizes) - 1} modules; got n={n}: leave n out"
-            )
-        return sizes
-    size = whole("m", m, at_least=2)
-    return (size,) * (whole("n", 9 if n is None else n, at_least=1) + 1)
+    if not isinstance(m, Sequence):
+        size, modules = whole("m", m, at_least=2), whole("n", 9 if n is None else n, at_least=1)
+        check_length(f"{size}^{modules + 1}", (modules + 1) * log2(size))
+        return (size,) * (modules + 1)
+    sizes = tuple(whole("every stage size in m", size, at_least=2) for size in m)
+    if len(sizes) < 2:
+        raise ValueError(f"m has a size for the first convolution and one a module; got {list(m)}: add sizes")
+    if n not in (None, len(sizes) - 1):
+        raise ValueError(
+            f"m of {len(sizes)} stage sizes has {len(sizes) - 1} modules; got n={n}: leave n out"
+        )
+    check_length("·".join(map(str, sizes)), sum(map(log2, sizes)))
+    return sizes
 
 
 def stage_widths(
@@ -200,7 +199,7 @@ def stage_widths(
     Raises:
         ValueError: an unknown plan, one that doesn't fit n modules, or a wrong count of numbers.
     """
-    if isinstance(widths, str):
+    if isinstance(widths, str) or not isinstance(widths, Sequence):
         check_choice("widths", widths, WIDTH_PLANS, or_else="numbers, one a module")
         named = _named_widths(widths, modules_in_full or n)
         if n > len(named):
@@ -227,13 +226,12 @@ def same_padding(kernel: int, alignment: str) -> tuple[int, int]:
     return (long, short) if alignment == "theano" else (short, long)
 
 
-def check_length(samples: int, product: str) -> None:
-    """Refuse a segment that no memory holds."""
-    if samples > MAX_SEGMENT_SAMPLES:
-        gigabytes = samples * FIRST_WIDTH * 4 / 1e9
+def check_length(product: str, log2_samples: float) -> None:
+    """Refuse a segment whose layers no memory holds, without ever computing its length."""
+    if log2_samples > log2(MAX_SEGMENT_SAMPLES):
         raise ValueError(
-            f"a segment has at most {MAX_SEGMENT_SAMPLES:,} samples; got {product} = {samples:,} samples, "
-            f"about {gigabytes:,.0f} GB a layer: take fewer or smaller stages"
+            f"a segment has at most {MAX_SEGMENT_SAMPLES:,} samples, or no memory holds its layers; got "
+            f"{product}, about 2^{log2_samples:.1f}: take fewer or smaller stages"
         )
 
 
