@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from samplecnn_zoo import __version__
 from samplecnn_zoo.cli_options import (
@@ -301,8 +301,7 @@ def _embed_record(tagger: "Tagger", path: Path, levels: Sequence[int]) -> Record
 
 def _width(output: Path | None) -> int | None:
     """Columns of the terminal that gets the table; None when a file or a program does."""
-    console = Console()
-    return console.width if output is None and console.is_terminal else None
+    return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
 
 
 def _run(request: "Request", start: Callable[[], Callable[[Path], Record]], writer: Any) -> None:

@@ -48,6 +48,7 @@ class Reporter:
 
     def __init__(self, what: str, total: int) -> None:
         self._console = Console(stderr=True, soft_wrap=True)
+        self._shown = sys.stderr.isatty()  # and not what rich takes for one: FORCE_COLOR is set in many logs
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -58,7 +59,7 @@ class Reporter:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self._shown,
             # Lines for the output must reach it, not the error stream.
             redirect_stdout=False,
             redirect_stderr=False,
@@ -66,13 +67,15 @@ class Reporter:
         self._task = self._progress.add_task(what, total=total)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._shown:  # some releases of rich print an empty line for a disabled bar
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._shown:
+            self._progress.stop()
 
     def advance(self) -> None:
         """One file more is done."""
@@ -84,7 +87,7 @@ class Reporter:
 
     def stream(self) -> BinaryIO:
         """The standard output; on the terminal of the bar, lines go above the bar."""
-        if self._console.is_terminal and sys.stdout.isatty():
+        if self._shown and sys.stdout.isatty():
             return _AboveBar(self._console)  # type: ignore[return-value]
         return sys.stdout.buffer
 

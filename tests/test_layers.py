@@ -29,7 +29,10 @@ ALLOWED: dict[str, set[str]] = {
     "console": {"formats"},
     "cli_options": set(),
     "cli_bulk": {"bulk", "console", "formats"},
-    "cli": {"audio", "tagger", "zoo", "formats", "console", "cli_options", "cli_bulk"},
+    "cli": {
+        *("audio", "decoders", "engines", "tagger", "zoo"),
+        *("cli_bulk", "cli_options", "console", "formats"),
+    },
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
