@@ -229,8 +229,9 @@ def test_unknown_keywords_of_frame_level_nets_are_type_errors() -> None:
     ],
 )
 def test_the_mel_front_end_refuses(keywords: dict[str, Any], message: str) -> None:
+    small: dict[str, Any] = {"window": 9, "hop": 3, "n": 2, "widths": (5, 6)}
     with pytest.raises(ValueError, match=message):
-        FrameLevelMel(**({"window": 9, "hop": 3, "n": 2, "widths": (5, 6)} | keywords))
+        FrameLevelMel(**small | keywords)
 
 
 def test_whole_models_refuse_what_plans_and_designs_refuse() -> None:
