@@ -51,9 +51,8 @@ def main() -> None:
     figures["shuffled labels"] = shuffled_control(truth, scores)
     figures["MFCC + logistic regression"] = mfcc_baseline(options.data, clips, tags)
     figures["clips"] = {"test": len(test), "train": sum(clip.split == "train" for clip in clips)}
-    figures["by tag"] = {
-        tag: round(float(roc_auc_score(truth[:, i], scores[:, i])), 4) for i, tag in enumerate(tags)
-    }
+    tag_values = by_tag(roc_auc_score, truth, scores)
+    figures["by tag"] = {tag: round(float(value), 4) for tag, value in zip(tags, tag_values, strict=True)}
     text = json.dumps(figures, indent=1)
     print(text)
     if options.output:
@@ -98,50 +97,50 @@ def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray
 
 def score_groups(truth: np.ndarray, scores: np.ndarray, tags: list[str]) -> dict[str, Any]:
     """ROC-AUC and PR-AUC for all tags, instruments and genres, each with its 95 % interval."""
+    roc, pr = (bootstrapped(metric, truth, scores) for metric in (roc_auc_score, average_precision_score))
+    return {
+        name: {"tags": len(columns), "roc_auc": summary(roc[:, columns]), "pr_auc": summary(pr[:, columns])}
+        for name, columns in groups_of(tags).items()
+    }
+
+
+def groups_of(tags: list[str]) -> dict[str, list[int]]:
+    """Name of a group -> columns of its tags."""
     instruments = {*INSTRUMENTS, *PERCUSSION, "drums"}
-    groups = {
+    return {
         "all tags": list(range(len(tags))),
         "instruments": [i for i, tag in enumerate(tags) if tag in instruments],
         "genres": [i for i, tag in enumerate(tags) if tag in midi.GENRES],
         "other": [i for i, tag in enumerate(tags) if tag not in instruments and tag not in midi.GENRES],
     }
-    return {
-        name: {
-            "tags": len(columns),
-            "roc_auc": with_interval(macro(roc_auc_score), truth[:, columns], scores[:, columns]),
-            "pr_auc": with_interval(macro(average_precision_score), truth[:, columns], scores[:, columns]),
-        }
-        for name, columns in groups.items()
-    }
 
 
-def macro(metric: Metric) -> Metric:
-    """The mean of a metric over the tags that have both kinds of clips."""
-
-    def mean(truth: np.ndarray, scores: np.ndarray) -> float:
-        usable = [i for i in range(truth.shape[1]) if 0 < truth[:, i].sum() < len(truth)]
-        return float(np.mean([metric(truth[:, i], scores[:, i]) for i in usable]))
-
-    return mean
-
-
-def with_interval(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """The figure and its 95 % bootstrap interval over clips (seed 0)."""
+def bootstrapped(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(1 + BOOTSTRAPS, tags): a metric on all clips, then on clips drawn with replacement (seed 0)."""
     rng = np.random.default_rng(0)
-    draws = []
-    for _ in range(BOOTSTRAPS):
-        rows = rng.integers(0, len(truth), len(truth))
-        draws.append(metric(truth[rows], scores[rows]))
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return {
-        "value": round(metric(truth, scores), 4), "low": round(float(low), 4), "high": round(float(high), 4)
-    }  # fmt: skip
+    draws = [rng.integers(0, len(truth), len(truth)) for _ in range(BOOTSTRAPS)]
+    return np.stack([by_tag(metric, truth[rows], scores[rows]) for rows in [np.arange(len(truth)), *draws]])
+
+
+def by_tag(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(tags,): a metric for each tag; NaN where the clips all have it or all lack it."""
+    usable = (truth.sum(axis=0) > 0) & (truth.sum(axis=0) < len(truth))
+    values = [metric(truth[:, i], scores[:, i]) if usable[i] else np.nan for i in range(truth.shape[1])]
+    return np.array(values)
+
+
+def summary(values: np.ndarray) -> dict[str, float]:
+    """The macro mean over tags (columns) on all clips, and the 95 % interval of the draws below it."""
+    means = np.nanmean(values, axis=1)
+    low, high = np.percentile(means[1:], [2.5, 97.5])
+    return {"value": round(float(means[0]), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 
 def shuffled_control(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """ROC-AUC when the labels belong to other clips: 0.5 unless the evaluation leaks."""
     rng = np.random.default_rng(0)
-    values = [macro(roc_auc_score)(truth[rng.permutation(len(truth))], scores) for _ in range(SHUFFLES)]
+    shuffles = [truth[rng.permutation(len(truth))] for _ in range(SHUFFLES)]
+    values = [np.nanmean(by_tag(roc_auc_score, shuffled, scores)) for shuffled in shuffles]
     return {"roc_auc": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
 
 

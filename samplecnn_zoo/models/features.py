@@ -61,5 +61,5 @@ def feature_model(
         raise ValueError("levels is empty: ask for one or more, such as (-1, -2, -3)")
     scores = list(model.outputs) if include_scores else []
     return keras.Model(
-        model.inputs, [outputs[str(stage)] for stage in chosen] + scores, name=f"{model.name}_features"
+        model.input, [outputs[str(stage)] for stage in chosen] + scores, name=f"{model.name}_features"
     )
