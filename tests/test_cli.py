@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from samplecnn_zoo import Tagger, __version__
 from samplecnn_zoo.cli import app
-from samplecnn_zoo.cli_options import DEFAULT_PRESET
+from samplecnn_zoo.cli.options import DEFAULT_PRESET
 from samplecnn_zoo.zoo import save_pretrained
 from tests.sounds import hostile, noise, tone, write
 

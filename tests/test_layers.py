@@ -26,13 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": {"audio"},
     "formats": set(),
     "bulk": {"audio", "tagger", "formats"},
-    "console": {"formats"},
-    "cli_options": set(),
-    "cli_bulk": {"bulk", "console", "formats"},
-    "cli": {
-        *("audio", "decoders", "engines", "tagger", "zoo"),
-        *("cli_bulk", "cli_options", "console", "formats"),
-    },
+    "cli": {"audio", "decoders", "engines", "tagger", "zoo", "bulk", "formats"},
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samplecnn_zoo import __version__
-from samplecnn_zoo.cli_options import (
+from samplecnn_zoo.cli.console import fail
+from samplecnn_zoo.cli.options import (
     DEFAULT_PRESET,
     DEFAULT_TOP,
     Decoder,
@@ -39,11 +40,10 @@ from samplecnn_zoo.cli_options import (
     ResumeOption,
     TopOption,
 )
-from samplecnn_zoo.console import fail
 from samplecnn_zoo.formats import Record, embed_writer, of_name, shortest, tag_writer
 
 if TYPE_CHECKING:  # what is heavy is imported where it is used: --help waits for nothing
-    from samplecnn_zoo.cli_bulk import Place, Request
+    from samplecnn_zoo.cli.run import Place, Request
     from samplecnn_zoo.tagger import Tagger
     from samplecnn_zoo.zoo import Preset, Score
 
@@ -241,7 +241,7 @@ def _preset(name: str) -> "Preset":
 
 
 def _place(output: Path | None, resume: bool, overwrite: bool) -> "Place":
-    from samplecnn_zoo.cli_bulk import Place
+    from samplecnn_zoo.cli.run import Place
 
     if resume and overwrite:
         fail("--resume goes on and --overwrite starts anew: give one of them")
@@ -254,7 +254,7 @@ def _request(
     what: str, paths: Sequence[str], preset: "Preset", options: Mapping[str, Any], place: "Place"
 ) -> "Request":
     from samplecnn_zoo.audio import find_audio
-    from samplecnn_zoo.cli_bulk import Request
+    from samplecnn_zoo.cli.run import Request
 
     files = find_audio(paths)
     if not files:
@@ -305,7 +305,7 @@ def _width(output: Path | None) -> int | None:
 
 
 def _run(request: "Request", start: Callable[[], Callable[[Path], Record]], writer: Any) -> None:
-    from samplecnn_zoo.cli_bulk import run
+    from samplecnn_zoo.cli.run import run
 
     run(request, start, writer)
 

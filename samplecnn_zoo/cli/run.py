@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NoReturn
 import typer
 
 from samplecnn_zoo.bulk import Journal, JournalError, Outcome, assemble, process
-from samplecnn_zoo.console import Reporter, fail, say
+from samplecnn_zoo.cli.console import Reporter, fail, say
 from samplecnn_zoo.formats import Record, Writer
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
