@@ -2,7 +2,7 @@
 
     python examples/plot_taggram.py examples/audio/saints.ogg -o taggram.png
 
-Needs matplotlib: pip install matplotlib.
+Needs matplotlib: pip install 'samplecnn_zoo[benchmarks]'.
 """
 
 import argparse
