@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mfcc import mfcc_statistics
+from mfcc import mfcc_row
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -47,7 +47,7 @@ def main() -> None:
     test = [clip for clip in clips if clip.split == "test"]
     truth = labels_of(test, tags)
     scores = preset_scores(options.preset, [audio_of(options.data, clip) for clip in test], tags)
-    figures: dict[str, Any] = score_groups(truth, scores, tags)
+    figures: dict[str, Any] = score_groups(test, scores, tags)
     figures["shuffled labels"] = shuffled_control(truth, scores)
     figures["MFCC + logistic regression"] = mfcc_baseline(options.data, clips, tags)
     figures["clips"] = {"test": len(test), "train": sum(clip.split == "train" for clip in clips)}
@@ -63,6 +63,8 @@ def main() -> None:
 
 def record(directory: Path, figures: dict[str, Any], clips: int) -> None:
     """Put ROC-AUC and PR-AUC of every group of tags into the preset and its card."""
+    if not (directory / "preset.json").is_file():
+        raise SystemExit(f"{directory}: --record wants the directory of a preset")
     model = load_pretrained(directory)
     scores = tuple(
         Score(metric=metric, **figures[group][metric], dataset="midi50", split=f"test, {clips} clips",
@@ -95,9 +97,11 @@ def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray
     return np.array(rows)
 
 
-def score_groups(truth: np.ndarray, scores: np.ndarray, tags: list[str]) -> dict[str, Any]:
+def score_groups(clips: list[midi.Clip], scores: np.ndarray, tags: list[str]) -> dict[str, Any]:
     """ROC-AUC and PR-AUC for all tags, instruments and genres, each with its 95 % interval."""
-    roc, pr = (bootstrapped(metric, truth, scores) for metric in (roc_auc_score, average_precision_score))
+    roc, pr = (
+        bootstrapped(metric, clips, scores, tags) for metric in (roc_auc_score, average_precision_score)
+    )
     return {
         name: {"tags": len(columns), "roc_auc": summary(roc[:, columns]), "pr_auc": summary(pr[:, columns])}
         for name, columns in groups_of(tags).items()
@@ -115,11 +119,18 @@ def groups_of(tags: list[str]) -> dict[str, list[int]]:
     }
 
 
-def bootstrapped(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(1 + BOOTSTRAPS, tags): a metric on all clips, then on clips drawn with replacement (seed 0)."""
+def bootstrapped(metric: Metric, clips: list[midi.Clip], scores: np.ndarray, tags: list[str]) -> np.ndarray:
+    """(1 + BOOTSTRAPS, tags): a metric on all clips, then on artists drawn with replacement (seed 0).
+
+    Clips of one artist are alike, so whole artists (groups of clips) are drawn, not clips.
+    """
+    truth = labels_of(clips, tags)
     rng = np.random.default_rng(0)
-    draws = [rng.integers(0, len(truth), len(truth)) for _ in range(BOOTSTRAPS)]
-    return np.stack([by_tag(metric, truth[rows], scores[rows]) for rows in [np.arange(len(truth)), *draws]])
+    groups = [np.flatnonzero([clip.group == name for clip in clips]) for name in {c.group: 0 for c in clips}]
+    samples = [np.arange(len(clips))]
+    for _ in range(BOOTSTRAPS):
+        samples.append(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))]))
+    return np.stack([by_tag(metric, truth[rows], scores[rows]) for rows in samples])
 
 
 def by_tag(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -130,10 +141,13 @@ def by_tag(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def summary(values: np.ndarray) -> dict[str, float]:
-    """The macro mean over tags (columns) on all clips, and the 95 % interval of the draws below it."""
+    """The macro mean over tags (columns) on all clips; 95 % intervals are 1.96 standard errors each way.
+
+    Percentiles of the draws would be off: repeated clips push a bootstrapped PR-AUC up.
+    """
     means = np.nanmean(values, axis=1)
-    low, high = np.percentile(means[1:], [2.5, 97.5])
-    return {"value": round(float(means[0]), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+    value, reach = float(means[0]), 1.96 * float(means[1:].std())
+    return {"value": round(value, 4), "low": round(value - reach, 4), "high": round(value + reach, 4)}
 
 
 def shuffled_control(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -144,17 +158,31 @@ def shuffled_control(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     return {"roc_auc": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
 
 
+def mfcc_features(data: Path, clips: list[midi.Clip]) -> np.ndarray:
+    """(clips, 120): MFCC statistics, kept in `data/mfcc` under the clip's file, unique in a set."""
+    cache = data / "mfcc"
+    cache.mkdir(exist_ok=True)
+    rows = []
+    for clip in track(clips, "MFCC"):
+        kept = cache / f"{clip.file}.npy"
+        if not kept.exists():
+            partial = cache / f"{clip.file}.partial.npy"
+            np.save(partial, mfcc_row(audio_of(data, clip)))
+            partial.replace(kept)
+        rows.append(np.load(kept))
+    return np.stack(rows)
+
+
 def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> dict[str, Any]:
     """MFCC statistics of the training clips, one logistic regression a tag, scored on the test clips."""
     train = [clip for clip in clips if clip.split == "train"]
     test = [clip for clip in clips if clip.split == "test"]
-    cache = data / "mfcc"
-    features = [mfcc_statistics([audio_of(data, clip) for clip in part], cache) for part in (train, test)]
+    features = [mfcc_features(data, part) for part in (train, test)]
     model = make_pipeline(
         StandardScaler(), OneVsRestClassifier(LogisticRegression(C=0.1, max_iter=2000), n_jobs=1)
     )
     model.fit(features[0], labels_of(train, tags))
-    return score_groups(labels_of(test, tags), model.predict_proba(features[1]), tags)
+    return score_groups(test, model.predict_proba(features[1]), tags)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ the random weights). Needs librosa: pip install 'samplecnn_zoo[benchmarks]'.
 
 import argparse
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,8 +43,7 @@ def main() -> None:
     genres = np.array([path.parent.name for path in paths])
     trained = level_features(Tagger(options.preset), paths)
     untrained = [level_features(untrained_tagger(options.preset, seed), paths) for seed in SEEDS]
-    with tempfile.TemporaryDirectory() as cache:
-        mfcc = mfcc_statistics(paths, Path(cache))
+    mfcc = mfcc_statistics(paths)
 
     figures: dict[str, object] = {"tracks": len(paths), "genres": len(set(genres))}
     for name, features in trained.items():

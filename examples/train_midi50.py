@@ -8,10 +8,11 @@ its last epoch when the same command is given again.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,8 +24,9 @@ import soxr
 from rich.progress import track
 from sklearn.metrics import roc_auc_score
 
-from samplecnn_zoo import Preset, SampleCNN, save_pretrained
+from samplecnn_zoo import Preset, SampleCNN, load_pretrained, preset_info, save_pretrained
 from samplecnn_zoo.datasets import midi
+from samplecnn_zoo.datasets.midi_tags import loudness_tags
 from samplecnn_zoo.models import SAMPLING_RATE_PLANS
 from samplecnn_zoo.zoo.preset import Training
 
@@ -60,13 +62,19 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start-from", help="a preset whose weights to begin with; default: random ones")
+    parser.add_argument(
+        "--peak-db", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="draw each clip's peak level from this range instead of keeping the rendered one",
+    )  # fmt: skip
     parser.add_argument("--machine", default="unknown", help="said on the model card")
     return parser.parse_args()
 
 
 def read_pcm(data: Path, clips: list[midi.Clip], rate: int) -> np.ndarray:
     """All clips at `rate` Hz: (clips, samples) int16, a memory map made on the first call."""
-    path = data / f"pcm_{rate}.npy"
+    listed = hashlib.sha256("\n".join(clip.file for clip in clips).encode()).hexdigest()
+    path = data / f"pcm_{rate}_{listed[:12]}.npy"  # another list of clips is another array
     if not path.exists():
         partial = path.with_suffix(".partial")
         shape = (len(clips), int(midi.EXCERPT_S * rate))
@@ -84,9 +92,9 @@ def read_pcm(data: Path, clips: list[midi.Clip], rate: int) -> np.ndarray:
 class RandomSegments(keras.utils.PyDataset):  # type: ignore[misc]  # Keras publishes no types
     """One segment a clip and epoch, at a random place: batches of (batch, segment, 1) and (batch, tags)."""
 
-    def __init__(self, pcm: np.ndarray, labels: np.ndarray, segment_samples: int, batch: int, seed: int):
+    def __init__(self, pcm: np.ndarray, levels: "Levels", segment_samples: int, batch: int, seed: int):
         super().__init__()
-        self.pcm, self.labels, self.segment_samples, self.batch = pcm, labels, segment_samples, batch
+        self.pcm, self.levels, self.segment_samples, self.batch = pcm, levels, segment_samples, batch
         self.seed = seed
         self.start_epoch(0)
 
@@ -95,13 +103,49 @@ class RandomSegments(keras.utils.PyDataset):  # type: ignore[misc]  # Keras publ
         rng = np.random.default_rng((self.seed, epoch))
         self.order = rng.permutation(len(self.pcm))
         self.starts = rng.integers(0, self.pcm.shape[1] - self.segment_samples, len(self.pcm))
+        self.gains, self.labels = self.levels.draw(rng)
 
     def __len__(self) -> int:
         return len(self.pcm) // self.batch
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self.order[index * self.batch : (index + 1) * self.batch]
-        return cut(self.pcm, rows, self.starts[rows], self.segment_samples), self.labels[rows]
+        segments = cut(self.pcm, rows, self.starts[rows], self.segment_samples)
+        return segments * self.gains[rows, np.newaxis, np.newaxis], self.labels[rows]
+
+
+class Levels:
+    """How loud each clip is played, and its labels at that level: quiet and loud depend on it, no other tag.
+
+    Music comes at any level, and a network that always hears a solo piano softly takes a loud one for a band.
+    """
+
+    def __init__(
+        self, pcm: np.ndarray, clips: list[midi.Clip], tags: list[str], peak_db: Sequence[float] | None
+    ):
+        self.labels = labels_of(clips, tags)
+        self.rms_db = np.array([clip.rms_db for clip in clips])
+        peaks = np.array([np.abs(row.astype(np.int32)).max() for row in pcm]) / 32768
+        self.clip_peak_db = 20 * np.log10(np.maximum(peaks, 1e-4))
+        self.peak_db = peak_db
+        self.columns = {tag: tags.index(tag) for tag in ("quiet", "loud") if tag in tags}
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Factors (clips,) for one epoch, and labels (clips, tags) that hold after them."""
+        if self.peak_db is None:
+            return np.ones(len(self.labels), np.float32), self.labels
+        low, high = self.peak_db
+        gain_db = rng.uniform(low, high, len(self.labels)) - self.clip_peak_db
+        labels = self.labels.copy()
+        for row, level in enumerate(self.rms_db + gain_db):
+            for tag, column in self.columns.items():
+                labels[row, column] = tag in loudness_tags(level)
+        return (10 ** (gain_db / 20)).astype(np.float32), labels
+
+
+def labels_of(clips: list[midi.Clip], tags: list[str]) -> np.ndarray:
+    """(clips, tags) of 0 and 1."""
+    return np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32)
 
 
 def cut(pcm: np.ndarray, rows: np.ndarray, starts: np.ndarray, segment_samples: int) -> np.ndarray:
@@ -113,13 +157,12 @@ def cut(pcm: np.ndarray, rows: np.ndarray, starts: np.ndarray, segment_samples: 
 
 def fit(options: argparse.Namespace, clips: list[midi.Clip], tags: list[str], pcm: np.ndarray) -> keras.Model:
     """Train with AdamW, one cosine period and a warm-up; checkpoints every epoch and goes on from one."""
-    labels = np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32)
-    train = np.array([clip.split == "train" for clip in clips])
-    valid = np.array([clip.split == "valid" for clip in clips])
-    model = SampleCNN(SAMPLING_RATE_PLANS[options.rate], sr=options.rate, num_tags=len(tags))
-    data = RandomSegments(
-        pcm[train], labels[train], model.input_shape[1], options.batch, options.seed
-    )  # reads the training part into memory
+    rows = {split: [i for i, clip in enumerate(clips) if clip.split == split] for split in ("train", "valid")}
+    train, valid = ([clips[i] for i in rows[split]] for split in ("train", "valid"))
+    heard = pcm[rows["train"]]  # in memory
+    model = begin(options, tags)
+    levels = Levels(heard, train, tags, options.peak_db)
+    data = RandomSegments(heard, levels, model.input_shape[1], options.batch, options.seed)
     steps = options.epochs * len(data)
     schedule = keras.optimizers.schedules.CosineDecay(
         options.learning_rate / 20, steps - steps // 20, alpha=1e-3,
@@ -128,14 +171,25 @@ def fit(options: argparse.Namespace, clips: list[midi.Clip], tags: list[str], pc
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=1e-4), "binary_crossentropy", jit_compile=True
     )
+    check_run(options, tags)
     model, done = resume(model, options.out)
     for epoch in range(done, options.epochs):
         started = time.perf_counter()
         data.start_epoch(epoch)
         history = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=2)
-        auc = validate(model, pcm[valid], labels[valid])
+        auc = validate(model, pcm[rows["valid"]], labels_of(valid, tags))
         checkpoint(model, options.out, epoch + 1)
         log(options.out, epoch + 1, history.history["loss"][0], auc, time.perf_counter() - started)
+    return model
+
+
+def begin(options: argparse.Namespace, tags: list[str]) -> keras.Model:
+    """A new network, or that of the preset to start from, whose tags must be these."""
+    if options.start_from is None:
+        return SampleCNN(SAMPLING_RATE_PLANS[options.rate], sr=options.rate, num_tags=len(tags))
+    model = load_pretrained(options.start_from)
+    if list(model.preset.tags) != tags or model.preset.sample_rate != options.rate:
+        raise SystemExit(f"{options.start_from}: its tags or its rate are not those of the data")
     return model
 
 
@@ -169,6 +223,17 @@ def checkpoint(model: keras.Model, out: Path, epoch: int) -> None:
     (out / f"epoch_{epoch - 1:03d}.keras").unlink(missing_ok=True)
 
 
+def check_run(options: argparse.Namespace, tags: list[str]) -> None:
+    """Write down what this run is, or refuse to go on with another one's checkpoints."""
+    names = ("rate", "epochs", "batch", "learning_rate", "seed", "start_from", "peak_db")
+    wanted = {name: getattr(options, name) for name in names} | {"tags": tags}
+    path = options.out / "run.json"
+    if not path.exists():
+        path.write_text(json.dumps(wanted), encoding="utf-8")
+    elif json.loads(path.read_text(encoding="utf-8")) != wanted:
+        raise SystemExit(f"{path} was written by a run with other options or tags; give another --out")
+
+
 def resume(model: keras.Model, out: Path) -> tuple[keras.Model, int]:
     """The model of the newest checkpoint and its epoch, or the given model and 0."""
     found = sorted(out.glob("epoch_*.keras"))
@@ -179,8 +244,6 @@ def resume(model: keras.Model, out: Path) -> tuple[keras.Model, int]:
 
 def preset_of(options: argparse.Namespace, model: keras.Model, tags: list[str], clips: int) -> Preset:
     """The record of what was trained, on what and for how long."""
-    lines = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
-    hours = sum(line["seconds"] for line in lines) / 3600
     return Preset(
         name=f"samplecnn_{options.rate // 1000}k.midi50",
         builder="SampleCNN",
@@ -193,15 +256,31 @@ def preset_of(options: argparse.Namespace, model: keras.Model, tags: list[str], 
         "the soundfont FluidR3_GM; tags are the folder's genre and what the notes tell. No real recordings.",
         description="50 tags (instruments, genres, percussion, tempo, texture) from a waveform at "
         f"{options.rate} Hz: the paper's network for this rate (Table 3), trained on synthesised music.",
-        training=Training(
-            command=f"python examples/train_midi50.py --midi midi5genres --soundfont FluidR3_GM.sf2 "
-            f"--data runs/midi50 --out runs/{options.rate} --rate {options.rate} --epochs {options.epochs} "
-            f"--batch {options.batch} --learning-rate {options.learning_rate} --seed {options.seed}",
-            hours=round(hours, 2),
-            machine=options.machine,
-            note=f"{options.epochs} epochs of one random segment a clip, AdamW, cosine, on Keras "
-            f"{keras.__version__} with {keras.backend.backend()}; rendering is not counted.",
-        ),
+        training=training_of(options),
+    )
+
+
+def training_of(options: argparse.Namespace) -> Training:
+    """How this run and those before it were made, their hours added up."""
+    lines = (options.out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    hours = sum(json.loads(line)["seconds"] for line in lines) / 3600
+    command = (
+        f"python examples/train_midi50.py --midi midi5genres --soundfont FluidR3_GM.sf2 --data runs/midi50 "
+        f"--out {options.out} --rate {options.rate} --epochs {options.epochs} --batch {options.batch} "
+        f"--learning-rate {options.learning_rate} --seed {options.seed}"
+    )
+    if options.peak_db:
+        command += f" --peak-db {options.peak_db[0]:g} {options.peak_db[1]:g}"
+    if options.start_from:
+        before = preset_info(options.start_from).training
+        command = f"{before.command if before else ''}\n{command} --start-from {options.start_from}"
+        hours += before.hours if before else 0.0
+    return Training(
+        command=command,
+        hours=round(hours, 2),
+        machine=options.machine,
+        note="Each epoch is one random segment a clip; AdamW, one cosine period, on Keras "
+        f"{keras.__version__} with {keras.backend.backend()}. Rendering is not counted.",
     )
 
 

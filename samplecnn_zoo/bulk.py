@@ -162,6 +162,8 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise JournalError(f"{self.path}: another run is writing it; let it end, or stop it") from error
+        except OSError as error:  # some network file systems have no locks
+            _log.warning("%s: can't be locked (%s); start no second run on it", self.path, error.strerror)
 
     def _begin(self) -> None:
         self._file.truncate(0)

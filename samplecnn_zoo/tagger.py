@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Paths = str | Path | Iterable[str | Path]
+OnError = Callable[[audio.AudioError], object]
+Clip = TypeVar("Clip")
 
 LEVELS = (-1, -2, -3)
 
@@ -125,14 +127,16 @@ class Tagger:
             scores[at : at + len(batch)] = self._run(batch, ())["scores"]
         return scores
 
-    def tag(self, paths: Paths, *, top: int | None = None) -> list[ClipTags]:
+    def tag(self, paths: Paths, *, top: int | None = None, on_error: OnError | None = None) -> list[ClipTags]:
         """Return the tags of files, folders (searched for audio) and globs, in their order.
 
+        A file that cannot be heard is told to `on_error`, and the others are done.
+
         Raises:
-            AudioError: at the first file that cannot be heard; nothing is returned then.
+            AudioError: at the first file that cannot be heard, if `on_error` is None.
             ValueError: if `top` is below 1.
         """
-        return [self.tag_file(path, top=top) for path in _files(paths)]
+        return _each(paths, partial(self.tag_file, top=top), on_error)
 
     def tag_file(self, path: str | Path, *, top: int | None = None) -> ClipTags:
         """Return the `top` tags of one file, None for all, the highest score first.
@@ -149,14 +153,18 @@ class Tagger:
         tags = tuple(TagScore(self.preset.tags[index], float(scores[index])) for index in order)
         return ClipTags(Path(path), duration_s, tags)
 
-    def embed(self, paths: Paths, *, levels: Sequence[int] = LEVELS) -> list[ClipEmbedding]:
+    def embed(
+        self, paths: Paths, *, levels: Sequence[int] = LEVELS, on_error: OnError | None = None
+    ) -> list[ClipEmbedding]:
         """Return the features of files, folders (searched for audio) and globs, in their order.
 
+        A file that cannot be heard is told to `on_error`, and the others are done.
+
         Raises:
-            AudioError: at the first file that cannot be heard; nothing is returned then.
+            AudioError: at the first file that cannot be heard, if `on_error` is None.
             ValueError: if `levels` is empty or the network lacks one.
         """
-        return [self.embed_file(path, levels=levels) for path in _files(paths)]
+        return _each(paths, partial(self.embed_file, levels=levels), on_error)
 
     def embed_file(self, path: str | Path, *, levels: Sequence[int] = LEVELS) -> ClipEmbedding:
         """Return the features of one file at each of `levels`, -1 the highest (paper, section 4.1).
@@ -296,6 +304,18 @@ def _files(paths: Paths) -> Iterator[Path]:
     """Yield the files meant, path by path, so that a file that is named twice is answered twice."""
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         yield from audio.find_audio(path)
+
+
+def _each(paths: Paths, one: Callable[[Path], Clip], on_error: OnError | None) -> list[Clip]:
+    clips = []
+    for path in _files(paths):
+        try:
+            clips.append(one(path))
+        except audio.AudioError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+    return clips
 
 
 def _check_segments(array: npt.NDArray[np.generic], samples: int) -> None:

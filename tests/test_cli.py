@@ -275,6 +275,30 @@ def test_a_folder_without_audio_is_named(preset: str, music: Path, tmp_path: Pat
     assert err.startswith(f"{tmp_path}: this is a folder")
 
 
+def test_a_folder_named_twice_is_done_once_and_an_empty_path_is_none(preset: str, music: Path) -> None:
+    code, out, err = quick("tag", music, f"{music}/../{music.name}", "--preset", preset, "--format", "json")
+    assert code == 0 and len(json.loads(out)) == 4, err
+    code, _, err = quick("tag", "", "--preset", preset)
+    assert code == 2 and "a path is empty" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory as Linux counts it")
+def test_a_long_file_takes_no_more_memory_than_a_short_one(preset: str, tmp_path: Path) -> None:
+    peaks = []
+    for minutes in (1, 30):
+        write(tmp_path / f"{minutes}.wav", noise(60.0 * minutes, 8000), 8000)
+        watch = (
+            "import resource, subprocess, sys\n"
+            "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        arguments = command("tag", tmp_path / f"{minutes}.wav", "--preset", preset)
+        done = subprocess.run([sys.executable, "-c", watch, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] - peaks[0] < 25, f"peaks of {peaks} MB"  # the 30 minutes alone are 58 MB as float32
+
+
 def test_only_bad_files_give_an_empty_list(preset: str, tmp_path: Path) -> None:
     code, out, err = quick("tag", tmp_path / "none.wav", "-p", preset, "-f", "json")
     assert (code, json.loads(out)) == (1, [])

@@ -26,6 +26,7 @@ from samplecnn_zoo.zoo import weights_dir
 print(weights_dir(), *sorted(file.name for file in (weights_dir() / "tiny.test").iterdir()), sep="\\n")
 assert not {"keras", "tensorflow"} & {*sys.modules}
 """
+GRAFTED = ("tests", "examples", "benchmarks", "docs")
 FILES = ["README.md", "config.json", "metadata.json", "model.weights.h5", "preset.json"]
 
 
@@ -36,7 +37,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in PROJECT_FILES:
         shutil.copy(ROOT / name, copy)
     caches = shutil.ignore_patterns("__pycache__")
-    for folder in ("samplecnn_zoo", "tests"):
+    for folder in ("samplecnn_zoo", *GRAFTED):
         shutil.copytree(ROOT / folder, copy / folder, ignore=caches)
     (copy / "README.md").write_text("# samplecnn_zoo\n")
     preset = copy / "weights" / PRESET
@@ -146,6 +147,9 @@ def test_the_sdist_holds_what_the_tests_need(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"setup.py", "pyproject.toml", "tests/conftest.py", f"weights/{PRESET}/model.weights.h5"} <= names
+    files = [file for folder in GRAFTED for file in (ROOT / folder).rglob("*") if file.is_file()]
+    wanted = {str(file.relative_to(ROOT)) for file in files if "__pycache__" not in file.parts}
+    assert len(wanted) > 40 and wanted <= names
 
 
 def test_versions_agree() -> None:

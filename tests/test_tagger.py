@@ -178,6 +178,14 @@ def test_one_bad_file_stops_a_list(tagger: Tagger, clip: Path, tmp_path: Path) -
         tagger.tag([clip, tmp_path / "missing.wav"])
 
 
+def test_with_on_error_the_rest_goes_on(tagger: Tagger, clip: Path, tmp_path: Path) -> None:
+    errors: list[AudioError] = []
+    paths = [tmp_path / "missing.wav", clip]
+    assert [found.path for found in tagger.tag(paths, on_error=errors.append)] == [clip]
+    assert [found.path for found in tagger.embed(paths, on_error=errors.append)] == [clip]
+    assert [error.kind for error in errors] == ["missing", "missing"]
+
+
 def test_segments_are_normalized_and_scored(tagger: Tagger, model: keras.Model) -> None:
     x = segments(6)
     kept = x.copy()

@@ -256,12 +256,16 @@ def _request(
     from samplecnn_zoo.audio import find_audio
     from samplecnn_zoo.cli.run import Request
 
+    if "" in paths:  # an unset variable of a shell; as a path it would be this folder
+        fail("a path is empty; name files or folders, and . for this folder")
     files = find_audio(paths)
     if not files:
         fail(f"no audio files in {', '.join(paths)}; give files, or folders that hold some")
     # A folder that was named and gives nothing is reported as a bad file, not passed over.
-    folders = [Path(path) for path in paths if Path(path).is_dir()]
-    files += [folder for folder in folders if not any(file.is_relative_to(folder) for file in files)]
+    found = [os.path.realpath(file) for file in files]
+    for folder in (Path(path) for path in paths if Path(path).is_dir()):
+        if not any(file.startswith(os.path.join(os.path.realpath(folder), "")) for file in found):
+            files.append(folder)
     header = {
         "command": what,
         "version": __version__,

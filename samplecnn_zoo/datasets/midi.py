@@ -4,15 +4,20 @@
 the work), and `root/<genre>/<file>.mid` the pieces. `prepare` renders one excerpt a piece into
 `out/audio/<file>.flac` and writes `out/index.csv`, one row a clip: file, genre, group, split, tags.
 
-Clips of one artist (classical: of one work) share a group, and a group lies in one split.
+Clips of one artist (classical: of one title) share a group, and a group lies in one split. Since a classical
+title does not always tell the work, a test clip that shares phrases with a piece outside of the test part is
+left out.
 """
 
 import csv
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import re
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -33,6 +38,9 @@ SAMPLE_RATE = 22050
 NUM_TAGS = 50
 SPLITS = {"train": 0.87, "valid": 0.03, "test": 0.10}
 GENRES = ("classical", "country", "jazz", "pop", "rock")
+TITLED = ("classical",)  # genres whose names are titles, not artists
+SAME_WORK = 0.25  # share of a clip's phrases found in another piece, from which on they are one work
+RULES = 1  # version of what decides excerpts, tags and audio; data of another one is not gone on with
 MIN_SOUND_DB = -55.0  # an excerpt below this RMS is rendered silence
 
 _renderer: "Renderer | None" = None  # one a worker process: a soundfont takes seconds to load
@@ -51,7 +59,7 @@ class Piece:
         """The artist, or for a title without one the title's words without opus, number and movement."""
         stem = self.name.rsplit(".", 1)[0].lower()
         artist, dash, _ = stem.partition(" - ")
-        if dash and self.genre != "classical":
+        if dash and self.genre not in TITLED:
             return re.sub(r"^the(?=.)|[^a-z0-9]", "", re.sub(r"[^a-z0-9]", "", artist)) or artist
         return _title_words(stem)
 
@@ -116,18 +124,37 @@ def prepare(
         progress: Wraps the steps (iterable, total) for a progress bar.
 
     Returns:
-        One line for each piece left out: unreadable, too short, silent, or a duplicate.
+        One line for each piece left out: unreadable, too short, silent, a duplicate, or a test clip of a
+        work that is trained on.
+
+    Raises:
+        FileNotFoundError: The index, a piece that it lists or the soundfont is missing.
+        SoundfontError: The soundfont lacks an instrument.
+        ValueError: `out` was made with another seed, soundfont or version of the rules.
     """
     pieces = read_index(root)
     if limit is not None:
         pieces = pieces[:: max(1, len(pieces) // limit)][:limit]
     (out / "audio").mkdir(parents=True, exist_ok=True)
+    _check_made(out, soundfont, seed)
     todo = [piece for piece in pieces if not (out / "audio" / f"{piece.file}.json").exists()]
     for _ in progress(_render_all(todo, root, out, soundfont, seed, workers), len(todo)):
         pass
     clips, left_out = _collect(pieces, out, seed)
     _write_index(clips, out)
     return left_out
+
+
+def _check_made(out: Path, soundfont: Path, seed: int) -> None:
+    """Write down what `out` is made with, or refuse to go on with something else."""
+    with open(soundfont, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    wanted = {"rules": RULES, "seed": seed, "soundfont_sha256": sha256}
+    made = out / "made.json"
+    if not made.exists():
+        _write_whole(made, json.dumps(wanted))
+    elif (found := json.loads(made.read_text(encoding="utf-8"))) != wanted:
+        raise ValueError(f"{out} was made with {found}, not {wanted}; prepare into another folder")
 
 
 def read_clips(out: Path) -> list[Clip]:
@@ -148,22 +175,34 @@ def read_tags(out: Path) -> list[str]:
 def _render_all(
     todo: list[Piece], root: Path, out: Path, soundfont: Path, seed: int, workers: int | None
 ) -> Iterator[None]:
-    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=_load, initargs=(soundfont,)) as pool:
-        jobs = [pool.submit(_render_piece, piece, root, out, seed) for piece in todo]
-        for job in jobs:
+    workers = min(workers or os.cpu_count() or 1, 61)  # Windows has no more
+    # Fresh processes: a forked copy of one that has imported TensorFlow may hang.
+    fresh = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, fresh, initializer=_load, initargs=(soundfont, os.getpid()))
+    try:
+        for job in [pool.submit(_render_piece, piece, root, out, seed) for piece in todo]:
             yield job.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _load(soundfont: Path) -> None:
+def _load(soundfont: Path, parent: int) -> None:
+    """Make this process ready to render, and end it when its parent has been killed."""
     from samplecnn_zoo.datasets.midi_render import Renderer
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
     global _renderer
     _renderer = Renderer(soundfont)
 
 
 def _render_piece(piece: Piece, root: Path, out: Path, seed: int) -> None:
     """Write a piece's .flac and then its .json: the .json says that the piece is done."""
-    from samplecnn_zoo.datasets.midi_score import ScoreError, note_hash, read_score
+    from samplecnn_zoo.datasets.midi_score import ScoreError, note_hash, phrases, read_score
     from samplecnn_zoo.datasets.midi_tags import loudness_tags, score_tags
 
     record = out / "audio" / f"{piece.file}.json"
@@ -185,12 +224,13 @@ def _render_piece(piece: Piece, root: Path, out: Path, seed: int) -> None:
         "start_s": round(start_s, 3),
         "rms_db": round(rms_db, 2),
         "notes": f"{note_hash(score):016x}",
+        "phrases": phrases(score) if piece.genre in TITLED else [],
     }
     _write_whole(record, json.dumps(found))
 
 
 def _excerpt_start(score: "Score", piece: Piece, seed: int) -> float:
-    """A start that leaves EXCERPT_S of music after it, never before the first note."""
+    """A start at or after the first note; music shorter than EXCERPT_S from there on ends in silence."""
     first_s = score.notes[0].start_s
     room_s = max(0.0, score.duration_s - EXCERPT_S - first_s)
     return first_s + room_s * _fraction(f"{seed}/excerpt/{piece.file}")
@@ -227,6 +267,7 @@ def _write_index(clips: list[Clip], out: Path) -> None:
 def _collect(pieces: list[Piece], out: Path, seed: int) -> tuple[list[Clip], list[str]]:
     """The clips, each set of notes once, and a line for each piece left out."""
     clips: dict[str, Clip] = {}
+    runs: dict[str, set[int]] = {}
     left_out = []
     for piece in pieces:
         record = json.loads((out / "audio" / f"{piece.file}.json").read_text(encoding="utf-8"))
@@ -236,9 +277,25 @@ def _collect(pieces: list[Piece], out: Path, seed: int) -> tuple[list[Clip], lis
             left_out.append(f"{piece.file}: the same notes as {clips[record['notes']].file}")
         else:
             tags = tuple(record.pop("tags"))
+            runs[piece.file] = set(record.pop("phrases"))
             split = split_of(piece.group, seed)
             clips[record["notes"]] = Clip(piece.file, piece.genre, piece.group, split, tags, **record)
-    return list(clips.values()), left_out
+    kept, leaked = _without_known_works(list(clips.values()), runs)
+    return kept, left_out + leaked
+
+
+def _without_known_works(clips: list[Clip], runs: dict[str, set[int]]) -> tuple[list[Clip], list[str]]:
+    """The clips less those of the test part whose work is in another part, and a line for each of them."""
+    others = [clip for clip in clips if clip.split != "test" and runs[clip.file]]
+    kept, leaked = [], []
+    for clip in clips:
+        own = runs[clip.file]
+        known = [o for o in others if len(own & runs[o.file]) >= max(1.0, SAME_WORK * len(own))]
+        if clip.split == "test" and known:
+            leaked.append(f"{clip.file}: a test clip of the same work as {known[0].file}")
+        else:
+            kept.append(clip)
+    return kept, leaked
 
 
 def _clip_of_row(row: dict[str, str]) -> Clip:

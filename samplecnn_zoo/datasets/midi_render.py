@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from samplecnn_zoo.datasets.midi_score import DRUM_CHANNEL, Score, ScoreError
+from samplecnn_zoo.datasets.midi_score import DRUM_CHANNEL, Score
 
 SYNTH_RATE = 44100  # the rate of the soundfont's own samples
 GAIN_DB = -4.0  # the median excerpt then has an RMS of about -22 dB; only the densest ones clip
@@ -16,6 +16,10 @@ _FADE_FRAMES = 8192
 # Bank select (a General MIDI font has one bank) and "reset all controllers" (the synthesizer would reset
 # the volume, too, which the MIDI specification forbids) are left out.
 _UNPLAYED_CONTROLS = frozenset({0, 32, 121})
+
+
+class SoundfontError(ValueError):
+    """A soundfont that cannot play what the music asks for."""
 
 
 class Renderer:
@@ -38,7 +42,7 @@ class Renderer:
         """Play an excerpt: (seconds * 44100,) float32, the mean of both channels, clipped to [-1, 1].
 
         Raises:
-            ScoreError: The soundfont lacks an instrument that the excerpt uses.
+            SoundfontError: The soundfont lacks an instrument that the excerpt uses.
         """
         self._reset()
         position = 0
@@ -102,9 +106,7 @@ def _set_program(synth: Any, channel: int, program: int) -> None:
     try:
         synth.program_change(channel, program, channel == DRUM_CHANNEL)
     except RuntimeError as error:
-        raise ScoreError(
-            f"the soundfont has no program {program}; use a complete General MIDI one"
-        ) from error
+        raise SoundfontError(f"the soundfont has no program {program}; use a General MIDI one") from error
 
 
 def _tinysoundfont() -> Any:

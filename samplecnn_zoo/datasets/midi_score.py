@@ -1,15 +1,16 @@
 """A MIDI file as notes and controller events on a time line in seconds, and excerpts of it."""
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import mido
-import numpy as np
 
 DRUM_CHANNEL = 9
 DEFAULT_BPM = 120.0
+CHORD_S = 0.03  # notes that start this close together count as one chord
 MAX_HOURS = 2  # a longer "piece" is a broken tempo map
 _CONTROLS = ("program_change", "control_change", "pitchwheel")
 _VOLUME, _EXPRESSION = 7, 11
@@ -84,7 +85,9 @@ def read_score(path: Path) -> Score:
 
     Raises:
         ScoreError: The file is not MIDI, is damaged, has no notes, or lasts longer than two hours.
+        OSError: There is no such file, or it can't be read.
     """
+    path.open("rb").close()  # mido's own errors for damage are OSErrors, too
     try:
         score = _collect(mido.MidiFile(path, clip=True))
     except Exception as error:  # mido raises whatever the damage leads to, its own KeySignatureError among it
@@ -98,8 +101,17 @@ def read_score(path: Path) -> Score:
 
 def note_hash(score: Score) -> int:
     """A hash that is equal for two files with the same pitches in the same order, whatever their tempo."""
-    pitches = np.array([n.pitch for n in score.notes if not n.is_drum] or [0], np.uint8)
-    return int.from_bytes(hashlib.sha256(pitches.tobytes()).digest()[:8], "big")
+    notes = [note for note in score.notes if not note.is_drum] or score.notes
+    return int.from_bytes(hashlib.sha256(bytes(note.pitch for note in notes)).digest()[:8], "big")
+
+
+def phrases(score: Score) -> list[int]:
+    """Hashes of a sixteenth of all runs of eight notes: files of one work share many, others hardly any."""
+    pitched = (note for note in score.notes if not note.is_drum)
+    chords = sorted((round(note.start_s / CHORD_S), note.pitch) for note in pitched)
+    pitches = bytes(pitch for _, pitch in chords)
+    runs = {zlib.crc32(pitches[at : at + 8]) for at in range(len(pitches) - 7)}
+    return sorted(run for run in runs if run % 16 == 0)
 
 
 def _collect(file: mido.MidiFile) -> Score:

@@ -9,7 +9,8 @@ from samplecnn_zoo.datasets.midi_score import Note, Score
 INSTRUMENTS: dict[str, tuple[int, ...]] = {
     "piano": (0, 1, 2, 3),
     "electric piano": (4, 5),
-    "harpsichord": (6, 7),
+    "harpsichord": (6,),
+    "clavinet": (7,),
     "mallets": (8, 9, 10, 11, 12, 13, 14),
     "vibraphone": (11,),
     "organ": (16, 17, 18, 19, 20),
@@ -65,7 +66,7 @@ INSTRUMENTS: dict[str, tuple[int, ...]] = {
 
 # General MIDI percussion keys.
 PERCUSSION: dict[str, tuple[int, ...]] = {
-    "rim shot": (37,),
+    "side stick": (37,),
     "hand clap": (39,),
     "open hi-hat": (46,),
     "toms": (41, 43, 45, 47, 48, 50),
@@ -73,7 +74,7 @@ PERCUSSION: dict[str, tuple[int, ...]] = {
     "crash cymbal": (49, 57),
     "tambourine": (54,),
     "cowbell": (56,),
-    "congas": (60, 61, 62, 63, 64),
+    "hand drums": (60, 61, 62, 63, 64),
     "shaker": (69, 70, 82),
     "triangle": (80, 81),
 }
