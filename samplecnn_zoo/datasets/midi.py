@@ -140,9 +140,10 @@ def prepare(
     todo = [piece for piece in pieces if not (out / "audio" / f"{piece.file}.json").exists()]
     for _ in progress(_render_all(todo, root, out, soundfont, seed, workers), len(todo)):
         pass
-    clips, left_out = _collect(pieces, out, seed)
-    _write_index(clips, out)
-    return left_out
+    clips, runs, left_out = _collect(pieces, out, seed)
+    kept, leaked = _without_known_works(clips, runs)
+    _write_index(kept, _top_tags(clips), out)
+    return left_out + leaked
 
 
 def _check_made(out: Path, soundfont: Path, seed: int) -> None:
@@ -249,9 +250,12 @@ def _write_audio(excerpt: "Score", path: Path) -> float:
     return 10.0 * math.log10(float(np.mean(np.square(audio, dtype=np.float64))) + 1e-12)
 
 
-def _write_index(clips: list[Clip], out: Path) -> None:
+def _top_tags(clips: list[Clip]) -> list[str]:
     counts = Counter(tag for clip in clips for tag in clip.tags)
-    top = [tag for tag, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NUM_TAGS]]
+    return [tag for tag, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NUM_TAGS]]
+
+
+def _write_index(clips: list[Clip], top: list[str], out: Path) -> None:
     _write_whole(out / "tags.txt", "".join(f"{tag}\n" for tag in top))
     fields = list(Clip.__dataclass_fields__)
     partial = out / "index.csv.partial"
@@ -264,8 +268,8 @@ def _write_index(clips: list[Clip], out: Path) -> None:
     os.replace(partial, out / "index.csv")
 
 
-def _collect(pieces: list[Piece], out: Path, seed: int) -> tuple[list[Clip], list[str]]:
-    """The clips, each set of notes once, and a line for each piece left out."""
+def _collect(pieces: list[Piece], out: Path, seed: int) -> tuple[list[Clip], dict[str, set[int]], list[str]]:
+    """The clips, each set of notes once; the phrases of each; and a line for each piece left out."""
     clips: dict[str, Clip] = {}
     runs: dict[str, set[int]] = {}
     left_out = []
@@ -280,8 +284,7 @@ def _collect(pieces: list[Piece], out: Path, seed: int) -> tuple[list[Clip], lis
             runs[piece.file] = set(record.pop("phrases"))
             split = split_of(piece.group, seed)
             clips[record["notes"]] = Clip(piece.file, piece.genre, piece.group, split, tags, **record)
-    kept, leaked = _without_known_works(list(clips.values()), runs)
-    return kept, left_out + leaked
+    return list(clips.values()), runs, left_out
 
 
 def _without_known_works(clips: list[Clip], runs: dict[str, set[int]]) -> tuple[list[Clip], list[str]]:
