@@ -1,0 +1,69 @@
+"""What the README says is run: its Python, its commands, its links."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("samplecnn ")
+]
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place like a user's: a folder music/ with a song in it, and the examples."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "music").mkdir()
+    shutil.copy(ROOT / "examples" / "audio" / "saints.ogg", folder / "music")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    return folder
+
+
+def test_there_are_commands_to_run() -> None:
+    assert {command.split()[1] for command in COMMANDS} == {"tag", "embed", "list", "info"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_runs(command: str, folder: Path) -> None:
+    done = run(["-m", "samplecnn_zoo", *shlex.split(command)[1:]], folder)
+    assert done.returncode == 0, done.stderr
+    if "-o" in command:
+        assert (folder / shlex.split(command)[shlex.split(command).index("-o") + 1]).stat().st_size > 0
+    else:
+        assert done.stdout.strip()
+
+
+def test_the_python_of_the_readme_runs(folder: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) >= 3
+    done = run(["-c", "\n".join(blocks)], folder)
+    assert done.returncode == 0, done.stderr
+    assert "saints.ogg" in done.stdout
+
+
+@pytest.mark.parametrize("document", ["README.md", "MODEL_CARD.md", "CONTRIBUTING.md", "docs"])
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    files = sorted(path.glob("*.md")) if path.is_dir() else [path]
+    for file in files:
+        for target in re.findall(r"\]\(([^)#]+)\)", file.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (file.parent / target).exists(), f"{file.name} links to {target}"
