@@ -111,7 +111,7 @@ def _facts(preset: "Preset") -> list[tuple[str, str]]:
         ("normalization", f"(x - {norm.mean:g}) / {norm.std:g}" if norm else "none"),
         ("license", f"{preset.license} (weights), {preset.code_license} (code)"),
         ("training data", preset.training_data),
-        *(("score", _score(score)) for score in preset.scores),
+        *(("score", f"{_score(score)}, {score.note}".rstrip(", ")) for score in preset.scores),
         ("weights sha256", preset.weights_sha256 or "unknown"),
         ("tags", tags),
     ]
