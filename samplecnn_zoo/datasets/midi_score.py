@@ -5,8 +5,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mido
+if TYPE_CHECKING:
+    import mido
 
 DRUM_CHANNEL = 9
 DEFAULT_BPM = 120.0
@@ -43,7 +45,7 @@ class Control:
     """A program, controller or pitch-bend message at a time in seconds."""
 
     time_s: float
-    message: mido.Message
+    message: "mido.Message"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ def read_score(path: Path) -> Score:
     Raises:
         ScoreError: The file is not MIDI, is damaged, has no notes, or lasts longer than two hours.
         OSError: There is no such file, or it can't be read.
+        ImportError: mido is not installed.
     """
+    try:
+        import mido
+    except ImportError as error:
+        raise ImportError("reading MIDI needs mido: pip install 'samplecnn_zoo[midi]'") from error
     path.open("rb").close()  # mido's own errors for damage are OSErrors, too
     try:
         score = _collect(mido.MidiFile(path, clip=True))
@@ -114,14 +121,14 @@ def phrases(score: Score) -> list[int]:
     return sorted(run for run in runs if run % 16 == 0)
 
 
-def _collect(file: mido.MidiFile) -> Score:
+def _collect(file: "mido.MidiFile") -> Score:
     notes: list[Note] = []
     controls: list[Control] = []
     tempos: list[tuple[float, float]] = []
     channels = _Channels()
     for time_s, message in _timed(file):
         if message.type == "set_tempo":
-            tempos.append((time_s, mido.tempo2bpm(message.tempo)))
+            tempos.append((time_s, 60e6 / message.tempo))
         elif message.type in _CONTROLS:
             channels.control(message)
             controls.append(Control(time_s, message))
@@ -131,7 +138,7 @@ def _collect(file: mido.MidiFile) -> Score:
     return Score(tuple(notes), tuple(controls), tuple(tempos))
 
 
-def _timed(file: mido.MidiFile) -> Iterator[tuple[float, mido.Message]]:
+def _timed(file: "mido.MidiFile") -> Iterator[tuple[float, "mido.Message"]]:
     time_s = 0.0
     for message in file:
         time_s += message.time
@@ -147,7 +154,7 @@ class _Channels:
         self.expression = [127] * 16
         self.down: dict[tuple[int, int], tuple[float, int]] = {}
 
-    def control(self, message: mido.Message) -> None:
+    def control(self, message: "mido.Message") -> None:
         if message.type == "program_change":
             self.program[message.channel] = message.program
         elif message.type == "control_change" and message.control == _VOLUME:
@@ -155,7 +162,7 @@ class _Channels:
         elif message.type == "control_change" and message.control == _EXPRESSION:
             self.expression[message.channel] = message.value
 
-    def note(self, time_s: float, message: mido.Message) -> Iterator[Note]:
+    def note(self, time_s: float, message: "mido.Message") -> Iterator[Note]:
         """Yield the note that this message ends, if any; a key struck again ends its note, too."""
         key = (message.channel, message.note)
         if key in self.down:
