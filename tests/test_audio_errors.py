@@ -74,7 +74,7 @@ RAW = {
     "zeros.mp3": (bytes(20_000), "corrupt"),
     "random.mp3": (random_bytes(0), "corrupt"),
     "random.wav": (random_bytes(1), "corrupt"),
-    "random.m4a": (b"\0\0\0\x20ftypM4A " + random_bytes(2), "corrupt"),
+    "random.m4a": (b"\0\0\0\x20ftypM4A " + random_bytes(2), "corrupt" if HAS_AV else "no_decoder"),
     "one_byte.wav": (b"R", "corrupt"),
     "only_riff.wav": (wav()[:20], "corrupt"),
     "only_header.wav": (wav()[:44], "empty"),

@@ -1,6 +1,7 @@
 """What a whole process shows: flat memory, a clean stderr, other users, many threads."""
 
 import ctypes
+import importlib.util
 import os
 import subprocess
 import sys
@@ -114,7 +115,9 @@ def test_decoders_write_nothing_to_stderr(broken: list[Path]) -> None:
     assert "mpg123" in run(PLAIN, *broken).stderr  # else there is nothing to hush
     done = run(LOAD, *broken)
     assert done.stderr == ""
-    assert len(done.stdout.split()) == len(broken) - 1  # the last has a bad tag only
+    # The last has a bad tag only, which PyAV reads over.
+    has_av = importlib.util.find_spec("av") is not None
+    assert len(done.stdout.split()) == len(broken) - has_av
 
 
 THREADS = """
