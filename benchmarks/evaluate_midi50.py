@@ -9,7 +9,7 @@ Needs librosa: pip install 'samplecnn_zoo[benchmarks]'.
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ def main() -> None:
 
     clips, tags = midi.read_clips(options.data), midi.read_tags(options.data)
     test = [clip for clip in clips if clip.split == "test"]
-    truth = labels_of(test, tags)
-    scores = preset_scores(options.preset, [audio_of(options.data, clip) for clip in test], tags)
+    truth = midi.label_matrix(test, tags)
+    scores = preset_scores(options.preset, [midi.audio_path(options.data, clip) for clip in test], tags)
     figures: dict[str, Any] = score_groups(test, scores, tags)
     figures["shuffled labels"] = shuffled_control(truth, scores)
     figures["MFCC + logistic regression"] = mfcc_baseline(options.data, clips, tags)
@@ -73,16 +73,6 @@ def record(directory: Path, figures: dict[str, Any], clips: int) -> None:
         for metric in ("roc_auc", "pr_auc")
     )  # fmt: skip
     save_pretrained(model, directory, preset=replace(model.preset, scores=scores), overwrite=True)
-
-
-def audio_of(data: Path, clip: midi.Clip) -> Path:
-    """The rendered file of a clip."""
-    return data / "audio" / f"{clip.file}.flac"
-
-
-def labels_of(clips: Sequence[midi.Clip], tags: list[str]) -> np.ndarray:
-    """(clips, tags) of 0 and 1."""
-    return np.array([[tag in clip.tags for tag in tags] for clip in clips], int)
 
 
 def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray:
@@ -124,7 +114,7 @@ def bootstrapped(metric: Metric, clips: list[midi.Clip], scores: np.ndarray, tag
 
     Clips of one artist are alike, so whole artists (groups of clips) are drawn, not clips.
     """
-    truth = labels_of(clips, tags)
+    truth = midi.label_matrix(clips, tags)
     rng = np.random.default_rng(0)
     groups = [np.flatnonzero([clip.group == name for clip in clips]) for name in {c.group: 0 for c in clips}]
     samples = [np.arange(len(clips))]
@@ -167,7 +157,7 @@ def mfcc_features(data: Path, clips: list[midi.Clip]) -> np.ndarray:
         kept = cache / f"{clip.file}.npy"
         if not kept.exists():
             partial = cache / f"{clip.file}.partial.npy"
-            np.save(partial, mfcc_row(audio_of(data, clip)))
+            np.save(partial, mfcc_row(midi.audio_path(data, clip)))
             partial.replace(kept)
         rows.append(np.load(kept))
     return np.stack(rows)
@@ -181,7 +171,7 @@ def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> dict[s
     model = make_pipeline(
         StandardScaler(), OneVsRestClassifier(LogisticRegression(C=0.1, max_iter=2000), n_jobs=1)
     )
-    model.fit(features[0], labels_of(train, tags))
+    model.fit(features[0], midi.label_matrix(train, tags))
     return score_groups(test, model.predict_proba(features[1]), tags)
 
 

@@ -80,7 +80,7 @@ def read_pcm(data: Path, clips: list[midi.Clip], rate: int) -> np.ndarray:
         shape = (len(clips), int(midi.EXCERPT_S * rate))
         pcm = np.lib.format.open_memmap(partial, "w+", np.int16, shape)
         for row, clip in enumerate(track(clips, f"resampling to {rate} Hz")):
-            audio, source_rate = soundfile.read(data / "audio" / f"{clip.file}.flac", dtype="float32")
+            audio, source_rate = soundfile.read(midi.audio_path(data, clip), dtype="float32")
             samples = soxr.resample(audio, source_rate, rate)[: shape[1]]
             pcm[row, : len(samples)] = np.clip(np.round(samples * 32768), -32768, 32767)
         pcm.flush()
@@ -123,7 +123,7 @@ class Levels:
     def __init__(
         self, pcm: np.ndarray, clips: list[midi.Clip], tags: list[str], peak_db: Sequence[float] | None
     ):
-        self.labels = labels_of(clips, tags)
+        self.labels = midi.label_matrix(clips, tags)
         self.rms_db = np.array([clip.rms_db for clip in clips])
         peaks = np.array([np.abs(row.astype(np.int32)).max() for row in pcm]) / 32768
         self.clip_peak_db = 20 * np.log10(np.maximum(peaks, 1e-4))
@@ -141,11 +141,6 @@ class Levels:
             for tag, column in self.columns.items():
                 labels[row, column] = tag in loudness_tags(level)
         return (10 ** (gain_db / 20)).astype(np.float32), labels
-
-
-def labels_of(clips: list[midi.Clip], tags: list[str]) -> np.ndarray:
-    """(clips, tags) of 0 and 1."""
-    return np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32)
 
 
 def cut(pcm: np.ndarray, rows: np.ndarray, starts: np.ndarray, segment_samples: int) -> np.ndarray:
@@ -177,7 +172,7 @@ def fit(options: argparse.Namespace, clips: list[midi.Clip], tags: list[str], pc
         started = time.perf_counter()
         data.start_epoch(epoch)
         history = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=2)
-        auc = validate(model, pcm[rows["valid"]], labels_of(valid, tags))
+        auc = validate(model, pcm[rows["valid"]], midi.label_matrix(valid, tags))
         checkpoint(model, options.out, epoch + 1)
         log(options.out, epoch + 1, history.history["loss"][0], auc, time.perf_counter() - started)
     return model

@@ -173,6 +173,16 @@ def read_tags(out: Path) -> list[str]:
     return (out / "tags.txt").read_text(encoding="utf-8").splitlines()
 
 
+def audio_path(out: Path, clip: Clip) -> Path:
+    """The rendered file of a clip."""
+    return out / "audio" / f"{clip.file}.flac"
+
+
+def label_matrix(clips: list[Clip], tags: list[str]) -> np.ndarray:
+    """(clips, tags) float32 of 0 and 1."""
+    return np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32)
+
+
 def _render_all(
     todo: list[Piece], root: Path, out: Path, soundfont: Path, seed: int, workers: int | None
 ) -> Iterator[None]:
@@ -292,9 +302,9 @@ def _without_known_works(clips: list[Clip], runs: dict[str, set[int]]) -> tuple[
     others = [clip for clip in clips if clip.split != "test" and runs[clip.file]]
     kept, leaked = [], []
     for clip in clips:
-        own = runs[clip.file]
-        known = [o for o in others if len(own & runs[o.file]) >= max(1.0, SAME_WORK * len(own))]
-        if clip.split == "test" and known:
+        own = runs[clip.file] if clip.split == "test" else set()
+        known = [o for o in others if own and len(own & runs[o.file]) >= max(1.0, SAME_WORK * len(own))]
+        if known:
             leaked.append(f"{clip.file}: a test clip of the same work as {known[0].file}")
         else:
             kept.append(clip)
