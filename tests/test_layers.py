@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "zoo": {"models"},
     "engines": {"zoo", "models"},
     "tagger": {"audio", "zoo", "engines"},
-    "datasets": {"audio"},
+    "datasets": {"audio", "finding"},
     "formats": set(),
     "bulk": {"audio", "tagger", "formats"},
     "cli": {"audio", "decoders", "engines", "tagger", "zoo", "bulk", "formats"},

@@ -1,20 +1,31 @@
 """What a data set is to the rest of the package: recordings with tags and a split, and the facts about the set.
 
 A module beside this one describes one set: a `DataSet` with its licence, citation and expected counts, whose
-`collect` turns a local copy into a `Collection`. Nothing here reads audio, and nothing is ever downloaded.
+`collect` turns a local copy into a `Collection`. No audio is decoded here, and none is ever downloaded.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from samplecnn_zoo.datasets.local import DataSetError, Progress, no_progress, read_headers
+
+__all__ = [
+    "CLIP_S",
+    "SPLITS",
+    "Collection",
+    "DataSet",
+    "DataSetError",
+    "Finding",
+    "Recording",
+    "Survey",
+    "summary",
+]
 
 SPLITS = ("train", "valid", "test")
 CLIP_S = 29.1  # the paper's clip length (section 5.1)
-
-
-class DataSetError(ValueError):
-    """A local copy that can't be used as it is: one line with what is wrong and the way out."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +61,10 @@ class Collection:
     notes: tuple[str, ...] = ()  # what was left out, and why: a line each
 
     def __post_init__(self) -> None:
-        twice = [key for key, times in Counter(item.key for item in self.recordings).items() if times > 1]
-        if twice:
+        times = Counter(item.key for item in self.recordings)
+        if twice := [key for key, count in times.items() if count > 1]:
             raise DataSetError(
-                f"{self.name}: {twice[0]!r} stands for {len(twice)} or more recordings; keys are unique"
+                f"{self.name}: {twice[0]!r} stands for {times[twice[0]]} recordings; keys are unique"
             )
         known = set(self.tags)
         for item in self.recordings:
@@ -79,10 +90,20 @@ class Collection:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of `validate`: `error` stops the set from being used, `warning` is odd, `note` is only said."""
+    """A line on a local copy: an `error` stops its use, a `warning` is odd or missing, a `note` is only said."""
 
     level: str
     what: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in a local copy: the recordings that can be used, and a line on all that was odd."""
+
+    tags: tuple[str, ...]
+    recordings: tuple[Recording, ...]
+    single_label: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,9 +118,9 @@ class DataSet:
         url: Where people get it.
         layout: What `root` has to hold, in words.
         expected: Clips by split in the official version; empty where there is none.
-        collect: Reads a copy at `root`, with the set's own options as keywords. Files that can't be used are
-            left out with a note; raises `DataSetError` when nothing can.
-        options: The names of the keywords that `collect` takes, and what each means.
+        survey: Reads a copy at `root`, with the set's own options as keywords. Texts are taken for any option,
+            as they come from a command line.
+        options: The names of the keywords that `survey` takes, and what each means.
     """
 
     name: str
@@ -109,9 +130,74 @@ class DataSet:
     url: str
     layout: str
     expected: Mapping[str, int]
-    collect: Callable[..., Collection]
+    survey: Callable[..., Survey]
     options: Mapping[str, str] = field(default_factory=dict)
 
-    def validate(self, root: Path) -> list[Finding]:
-        """Say exactly what is missing or odd in the copy at `root`; an empty list means all is as expected."""
-        raise NotImplementedError  # DATASETS writes it
+    def collect(self, root: str | Path, **options: Any) -> Collection:
+        """Read the copy at `root`; what can't be used is left out, and a note says so.
+
+        Raises:
+            DataSetError: There is no copy, nothing in it can be used, or an option is unknown or impossible.
+        """
+        survey = self._survey(root, options)
+        for finding in survey.findings:
+            if finding.level == "error":
+                raise DataSetError(f"{self.name}: {finding.what}")
+        if not survey.recordings:
+            why = "; ".join(finding.what for finding in survey.findings[:3])
+            raise DataSetError(f"{self.name}: {root} holds no clip of the set{f' ({why})' if why else ''}")
+        notes = tuple(finding.what for finding in survey.findings)
+        return Collection(self.name, survey.tags, survey.recordings, survey.single_label, notes)
+
+    def validate(
+        self, root: str | Path, *, headers: bool = True, progress: Progress = no_progress, **options: Any
+    ) -> list[Finding]:
+        """Say exactly what is missing or odd in the copy at `root`; an empty list means all is as expected.
+
+        Args:
+            root: The local copy.
+            headers: Open every file and name those that are no audio; some thousand files a second.
+            progress: Wraps the files (iterable, total) for a progress bar.
+            options: The set's own.
+        """
+        try:
+            survey = self._survey(root, options)
+            collection = Collection(self.name, survey.tags, survey.recordings, survey.single_label)
+        except DataSetError as error:
+            return [Finding("error", str(error))]
+        findings = [*survey.findings, *self._odd_counts(collection)]
+        if headers:
+            findings += _unreadable(collection.recordings, progress)
+        return findings
+
+    def _survey(self, root: str | Path, options: Mapping[str, Any]) -> Survey:
+        if unknown := sorted(options.keys() - self.options.keys()):
+            known = ", ".join(self.options) or "none"
+            raise DataSetError(f"{self.name}: there is no option {unknown[0]!r}; its options are: {known}")
+        if not Path(root).is_dir():
+            raise DataSetError(f"{self.name}: {root} is no folder; root has to hold {self.layout}")
+        return self.survey(Path(root), **options)
+
+    def _odd_counts(self, collection: Collection) -> list[Finding]:
+        counts = collection.counts()
+        if not collection.recordings:
+            return [Finding("error", "there is no clip that could be used")]
+        if not self.expected or counts == dict(self.expected):
+            return []
+        found, wanted = (
+            ", ".join(f"{n:,} {split}" for split, n in c.items()) for c in (counts, self.expected)
+        )
+        return [Finding("warning", f"clips that can be used: {found}; the whole set has {wanted}")]
+
+
+def _unreadable(recordings: Sequence[Recording], progress: Progress) -> list[Finding]:
+    headers = read_headers([item.path for item in recordings], progress)
+    bad = [str(header) for header in headers.values() if isinstance(header, Exception)]
+    return [summary("warning", "{count} unreadable: {names}", bad)] if bad else []
+
+
+def summary(level: str, text: str, names: Iterable[str], *, shown: int = 3) -> Finding:
+    """A finding about many: `text` with {count} of the names and the first few {names}, in their order."""
+    listed = list(names)
+    more = f" and {len(listed) - shown:,} more" if len(listed) > shown else ""
+    return Finding(level, text.format(count=f"{len(listed):,}", names=", ".join(listed[:shown]) + more))

@@ -1,0 +1,159 @@
+"""A local copy of a set: its files by name whatever their format, their headers, and options given as texts."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from samplecnn_zoo.audio import AudioError, AudioInfo, info
+from samplecnn_zoo.finding import EXTENSIONS
+
+Progress = Callable[[Iterable[None], int], Iterable[None]]
+"""Wraps steps (iterable, total) for a progress bar."""
+
+# Where a clip is there in several formats: the ones that lose nothing first.
+PREFERRED = (".wav", ".flac", ".aif", ".aiff", ".au", ".mp3")
+
+
+class DataSetError(ValueError):
+    """A local copy that can't be used as it is: one line with what is wrong and the way out."""
+
+
+def no_progress(steps: Iterable[None], total: int) -> Iterable[None]:
+    """Return the steps as they are."""
+    return steps
+
+
+class Shelf:
+    """The audio files below a folder, found by their names without extension.
+
+    Each folder is listed once, when its first file is asked for, so that a set of a hundred thousand clips
+    costs a listing a folder and not dozens of attempts a clip.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, dict[str, str]] = {}
+        self._taken: set[tuple[str, str]] = set()
+
+    def find(self, name: str) -> Path | None:
+        """The file that `name` (with / between folders, with or without extension) stands for, if it is there.
+
+        A file of exactly that name comes first, then one of another format.
+        """
+        folder, _, last = name.rpartition("/")
+        listing = self._listing(folder)
+        stem = without_extension(last)
+        found = listing.get(stem)
+        if found is None:
+            return None
+        self._taken.add((folder, stem))
+        exact = self.root / folder / last
+        return exact if found != last and last != stem and exact.is_file() else self.root / folder / found
+
+    def strangers(self) -> list[str]:
+        """Audio files in the folders looked at that nobody asked for, sorted."""
+        return sorted(
+            f"{folder}/{name}".lstrip("/")
+            for folder, listing in self._folders.items()
+            for stem, name in listing.items()
+            if (folder, stem) not in self._taken
+        )
+
+    def _listing(self, folder: str) -> dict[str, str]:
+        if folder not in self._folders:
+            self._folders[folder] = _list(self.root / folder)
+        return self._folders[folder]
+
+
+def _list(folder: Path) -> dict[str, str]:
+    """Name without extension → file name."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if is_audio(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise DataSetError(f"{folder}: can't be listed ({error.strerror}); check its permissions") from error
+    return {without_extension(name): name for name in sorted(names, key=_preference, reverse=True)}
+
+
+def _preference(name: str) -> tuple[int, str]:
+    suffix = Path(name).suffix.lower()
+    return (PREFERRED.index(suffix) if suffix in PREFERRED else len(PREFERRED), name)
+
+
+def is_audio(name: str) -> bool:
+    """Whether a file name has an extension of audio and is not hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+
+
+def without_extension(name: str) -> str:
+    """The name less an extension of audio (or .npy, as in some published lists); other dots belong to it."""
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in EXTENSIONS | {".npy"} else name
+
+
+def read_headers(
+    paths: Sequence[Path], progress: Progress = no_progress
+) -> dict[Path, AudioInfo | AudioError]:
+    """What each file says of itself, or why it can't be read; many files at a time, nothing is decoded."""
+    headers: dict[Path, AudioInfo | AudioError] = {}
+
+    def steps() -> Iterator[None]:
+        with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+            for path, header in zip(paths, pool.map(_header, paths), strict=True):
+                headers[path] = header
+                yield
+
+    for _ in progress(steps(), len(paths)):
+        pass
+    return headers
+
+
+def _header(path: Path) -> AudioInfo | AudioError:
+    try:
+        return info(path)
+    except AudioError as error:
+        return error
+
+
+def read_text(path: Path, way_out: str) -> str:
+    """The text of a file of labels.
+
+    Raises:
+        DataSetError: It is not there, can't be read, or is no UTF-8; `way_out` ends the line.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataSetError(f"{path}: there is no such file; {way_out}") from error
+    except OSError as error:
+        raise DataSetError(f"{path}: can't be read ({error.strerror}); {way_out}") from error
+    except UnicodeDecodeError as error:
+        raise DataSetError(f"{path}: this is no UTF-8 text (byte {error.start}); {way_out}") from error
+
+
+def choice(name: str, value: object, allowed: Sequence[str]) -> str:
+    """The value of an option that is one of some words.
+
+    Raises:
+        DataSetError: It is none of them.
+    """
+    if value not in allowed:
+        raise DataSetError(f"the option {name} is one of {', '.join(allowed)}, not {value!r}")
+    return str(value)
+
+
+def whole(name: str, value: object, least: int = 0) -> int:
+    """The value of an option that is a whole number, of at least `least`.
+
+    Raises:
+        DataSetError: It is not.
+    """
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise DataSetError(f"the option {name} is a whole number from {least} on, not {value!r}")
+    return number
