@@ -1,11 +1,11 @@
-"""What a data set is to the rest of the package: recordings with tags and a split, and the facts about the set.
+"""What a data set is to the rest of the package: recordings with tags and a split, and facts about the set.
 
 A module beside this one describes one set: a `DataSet` with its licence, citation and expected counts, whose
 `collect` turns a local copy into a `Collection`. No audio is decoded here, and none is ever downloaded.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Finding:
-    """A line on a local copy: an `error` stops its use, a `warning` is odd or missing, a `note` is only said."""
+    """A line on a copy: an `error` stops its use, a `warning` is odd or missing, a `note` is only said."""
 
     level: str
     what: str
@@ -118,8 +118,8 @@ class DataSet:
         url: Where people get it.
         layout: What `root` has to hold, in words.
         expected: Clips by split in the official version; empty where there is none.
-        survey: Reads a copy at `root`, with the set's own options as keywords. Texts are taken for any option,
-            as they come from a command line.
+        survey: Reads a copy at `root`, with the set's own options as keywords. Any option may be a text, as
+            it comes from a command line.
         options: The names of the keywords that `survey` takes, and what each means.
     """
 
@@ -184,20 +184,23 @@ class DataSet:
             return [Finding("error", "there is no clip that could be used")]
         if not self.expected or counts == dict(self.expected):
             return []
-        found, wanted = (
-            ", ".join(f"{n:,} {split}" for split, n in c.items()) for c in (counts, self.expected)
-        )
-        return [Finding("warning", f"clips that can be used: {found}; the whole set has {wanted}")]
+        found, whole = (_words(numbers) for numbers in (counts, self.expected))
+        return [Finding("warning", f"{found} clips can be used; the whole set has {whole}")]
+
+
+def _words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {split}" for split, count in counts.items())
 
 
 def _unreadable(recordings: Sequence[Recording], progress: Progress) -> list[Finding]:
     headers = read_headers([item.path for item in recordings], progress)
     bad = [str(header) for header in headers.values() if isinstance(header, Exception)]
-    return [summary("warning", "{count} unreadable: {names}", bad)] if bad else []
+    return summary("warning", "unreadable files", bad)
 
 
-def summary(level: str, text: str, names: Iterable[str], *, shown: int = 3) -> Finding:
-    """A finding about many: `text` with {count} of the names and the first few {names}, in their order."""
-    listed = list(names)
-    more = f" and {len(listed) - shown:,} more" if len(listed) > shown else ""
-    return Finding(level, text.format(count=f"{len(listed):,}", names=", ".join(listed[:shown]) + more))
+def summary(level: str, what: str, names: Sequence[str], *, shown: int = 3) -> list[Finding]:
+    """A finding about many: how many there are of `what`, and the first few by name; none about none."""
+    if not names:
+        return []
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return [Finding(level, f"{len(names):,} {what}: {', '.join(names[:shown])}{more}")]

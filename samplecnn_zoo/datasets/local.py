@@ -1,4 +1,4 @@
-"""A local copy of a set: its files by name whatever their format, their headers, and options given as texts."""
+"""A local copy of a set: its files by name in whatever format, their headers, and options given as texts."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ class Shelf:
         self._taken: set[tuple[str, str]] = set()
 
     def find(self, name: str) -> Path | None:
-        """The file that `name` (with / between folders, with or without extension) stands for, if it is there.
+        """The file that `name` (/ between folders, with or without extension) stands for, if it is there.
 
         A file of exactly that name comes first, then one of another format.
         """

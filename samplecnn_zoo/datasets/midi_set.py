@@ -22,9 +22,7 @@ def survey(root: Path) -> Survey:
         if (path := files[clip.file])
     ]
     missing = [f"audio/{name}.flac" for name, path in files.items() if path is None]
-    findings = (
-        [summary("warning", "{count} clips of index.csv are missing: {names}", missing)] if missing else []
-    )
+    findings = summary("warning", "clips of index.csv are missing", missing)
     return Survey(tuple(tags), tuple(recordings), findings=tuple(findings))
 
 
