@@ -237,6 +237,12 @@ def resume(model: keras.Model, out: Path) -> tuple[keras.Model, int]:
     return keras.saving.load_model(found[-1]), int(found[-1].stem.removeprefix("epoch_"))
 
 
+def logged_hours(out: Path) -> float:
+    """The hours of all epochs in `out/log.jsonl`."""
+    lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return float(sum(json.loads(line)["seconds"] for line in lines) / 3600)
+
+
 def preset_of(options: argparse.Namespace, model: keras.Model, tags: list[str], clips: int) -> Preset:
     """The record of what was trained, on what and for how long."""
     return Preset(
@@ -257,8 +263,7 @@ def preset_of(options: argparse.Namespace, model: keras.Model, tags: list[str], 
 
 def training_of(options: argparse.Namespace) -> Training:
     """How this run and those before it were made, their hours added up."""
-    lines = (options.out / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    hours = sum(json.loads(line)["seconds"] for line in lines) / 3600
+    hours = logged_hours(options.out)
     command = (
         f"python examples/train_midi50.py --midi midi5genres --soundfont FluidR3_GM.sf2 --data runs/midi50 "
         f"--out {options.out} --rate {options.rate} --epochs {options.epochs} --batch {options.batch} "
