@@ -24,13 +24,26 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"zoo", "models"},
     "tagger": {"audio", "zoo", "engines"},
     "datasets": {"audio", "finding"},
+    "training": {"datasets", "models", "tagger", "visualize", "zoo"},
+    "visualize": set(),
     "formats": set(),
     "bulk": {"audio", "tagger", "formats"},
-    "cli": {"audio", "decoders", "engines", "tagger", "zoo", "bulk", "formats"},
+    "cli": {
+        "audio",
+        "decoders",
+        "engines",
+        "tagger",
+        "zoo",
+        "bulk",
+        "formats",
+        "datasets",
+        "training",
+        "visualize",
+    },
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
-TENSORFLOW = {"decoders.tfio"}
+TENSORFLOW = {"datasets.pipeline", "decoders.tfio"}
 LIGHT = ["", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".models", ".tagger", ".zoo"]
 
 
