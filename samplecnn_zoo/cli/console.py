@@ -33,27 +33,32 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 
 class _Rate(ProgressColumn):
-    """Files a second."""
+    """Files, or whatever is counted, a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         """Show the rate once there is one."""
-        return Text(f"{task.speed:.1f} files/s" if task.speed else "", style="progress.data.speed")
+        return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "", style="progress.data.speed")
 
 
 class Reporter:
     """A bar of the files done, their rate and the time left, where the error stream is a terminal.
 
-    Use it as a context manager; `stream` is the standard output, written in peace with the bar.
+    Use it as a context manager; `stream` is the standard output, written in peace with the bar. Other things
+    than files are counted by their own `unit`.
     """
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, unit: str = "files") -> None:
         self._console = Console(stderr=True, soft_wrap=True)
         self._shown = sys.stderr.isatty()  # and not what rich takes for one: FORCE_COLOR is set in many logs
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            _Rate(),
+            _Rate(unit),
             TimeElapsedColumn(),
             TextColumn("eta"),
             TimeRemainingColumn(),
