@@ -2,7 +2,11 @@
 
 from samplecnn_zoo.cli.commands import app, main
 from samplecnn_zoo.cli.evaluate import evaluate
+from samplecnn_zoo.cli.train import train
+from samplecnn_zoo.cli.prepare import prepare
 
+app.command()(prepare)
 app.command()(evaluate)
+app.command()(train)
 
 __all__ = ["app", "main"]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samplecnn_zoo.cli.commands import app
 from samplecnn_zoo.cli.console import Reporter, fail, say
 from samplecnn_zoo.cli.run import INTERRUPTED
 
@@ -36,8 +35,7 @@ LimitOption = Annotated[
 ]
 
 
-@app.command("prepare")
-def prepare_command(
+def prepare(
     name: SetArgument,
     root: RootOption,
     output: OutOption,
@@ -94,12 +92,13 @@ def _collect(name: str, root: Path, options: dict[str, str]) -> "Collection":
 def _prepared(
     collection: "Collection", output: Path, rate: int, workers: int | None, limit: int | None
 ) -> "Prepared":
-    from samplecnn_zoo.datasets.prepare import limited, prepare
+    from samplecnn_zoo.datasets.prepare import limited
+    from samplecnn_zoo.datasets.prepare import prepare as prepare_set
 
     chosen = limited(collection, limit) if limit else collection
     begun = (output / "plan.json").exists()
     try:
-        return prepare(chosen, output, sample_rate=rate, workers=workers, progress=_reporting("prepare"))
+        return prepare_set(chosen, output, sample_rate=rate, workers=workers, progress=_reporting("prepare"))
     except OSError as error:
         started = begun or (output / "plan.json").exists()
         rest = "what is finished stays, the same command goes on" if started else "choose another output"
