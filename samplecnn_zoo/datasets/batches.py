@@ -35,7 +35,7 @@ class Normalizing(Protocol):
 class Clips:
     """Clips in memory or on disk, all of one length: (clip_samples,) int16 each, and (clips, tags) labels."""
 
-    pcm: Sequence[Pcm]
+    pcm: Sequence[Pcm] | Pcm
     labels: Floats
     clip_samples: int
 

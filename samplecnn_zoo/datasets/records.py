@@ -40,7 +40,7 @@ def open_shard(path: Path, clip_samples: int) -> npt.NDArray[Any]:
         ValueError: The size of the file is no multiple of a record's.
         OSError: The file can't be opened.
     """
-    return np.memmap(path, dtype=record_dtype(clip_samples), mode="r")
+    return np.asarray(np.memmap(path, dtype=record_dtype(clip_samples), mode="r"))
 
 
 def encode_record(row: int, pcm: Pcm) -> bytes:
