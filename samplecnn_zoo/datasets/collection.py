@@ -6,10 +6,11 @@ A module beside this one describes one set: a `DataSet` with its licence, citati
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from samplecnn_zoo.audio import AudioError, AudioInfo
 from samplecnn_zoo.datasets.local import DataSetError, Progress, no_progress, read_headers
 
 __all__ = [
@@ -98,12 +99,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found in a local copy: the recordings that can be used, and a line on all that was odd."""
+    """What was found in a local copy: the recordings that can be used, and a line on all that was odd.
+
+    Attributes:
+        tags: In the order of a network's outputs.
+        recordings: Those whose file is there.
+        single_label: Whether each recording has exactly one tag.
+        findings: Everything else that is to be said.
+        shortest_s: Clips shorter than this don't belong to the set, nor do unreadable files: `collect` opens
+            each file to see. With None it opens none.
+        official: Whether the split is the official one, whose counts are known.
+    """
 
     tags: tuple[str, ...]
     recordings: tuple[Recording, ...]
     single_label: bool = False
     findings: tuple[Finding, ...] = ()
+    shortest_s: float | None = None
+    official: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,13 +146,20 @@ class DataSet:
     survey: Callable[..., Survey]
     options: Mapping[str, str] = field(default_factory=dict)
 
-    def collect(self, root: str | Path, **options: Any) -> Collection:
+    def collect(self, root: str | Path, *, progress: Progress = no_progress, **options: Any) -> Collection:
         """Read the copy at `root`; what can't be used is left out, and a note says so.
+
+        Args:
+            root: The local copy.
+            progress: Wraps the files (iterable, total) for a progress bar, where the set's rule opens them.
+            options: The set's own.
 
         Raises:
             DataSetError: There is no copy, nothing in it can be used, or an option is unknown or impossible.
         """
         survey = self._survey(root, options)
+        if survey.shortest_s is not None:
+            survey = _opened(survey, progress)
         for finding in survey.findings:
             if finding.level == "error":
                 raise DataSetError(f"{self.name}: {finding.what}")
@@ -156,19 +176,18 @@ class DataSet:
 
         Args:
             root: The local copy.
-            headers: Open every file and name those that are no audio; some thousand files a second.
+            headers: Open every file, and name those that are no audio or too short for the set.
             progress: Wraps the files (iterable, total) for a progress bar.
             options: The set's own.
         """
         try:
             survey = self._survey(root, options)
-            collection = Collection(self.name, survey.tags, survey.recordings, survey.single_label)
+            if headers:
+                survey = _opened(survey, progress)
+            Collection(self.name, survey.tags, survey.recordings, survey.single_label)
         except DataSetError as error:
             return [Finding("error", str(error))]
-        findings = [*survey.findings, *self._odd_counts(collection)]
-        if headers:
-            findings += _unreadable(collection.recordings, progress)
-        return findings
+        return [*survey.findings, *self._odd_counts(survey)]
 
     def _survey(self, root: str | Path, options: Mapping[str, Any]) -> Survey:
         if unknown := sorted(options.keys() - self.options.keys()):
@@ -178,24 +197,39 @@ class DataSet:
             raise DataSetError(f"{self.name}: {root} is no folder; root has to hold {self.layout}")
         return self.survey(Path(root), **options)
 
-    def _odd_counts(self, collection: Collection) -> list[Finding]:
-        counts = collection.counts()
-        if not collection.recordings:
+    def _odd_counts(self, survey: Survey) -> list[Finding]:
+        if not survey.recordings:
             return [Finding("error", "there is no clip that could be used")]
-        if not self.expected or counts == dict(self.expected):
+        counts = Counter(item.split for item in survey.recordings)
+        if not self.expected or not survey.official or counts == self.expected:
             return []
-        found, whole = (_words(numbers) for numbers in (counts, self.expected))
-        return [Finding("warning", f"{found} clips can be used; the whole set has {whole}")]
+        found = _words({split: counts[split] for split in self.expected})
+        return [Finding("warning", f"{found} clips can be used; the whole set has {_words(self.expected)}")]
 
 
 def _words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {split}" for split, count in counts.items())
 
 
-def _unreadable(recordings: Sequence[Recording], progress: Progress) -> list[Finding]:
-    headers = read_headers([item.path for item in recordings], progress)
-    bad = [str(header) for header in headers.values() if isinstance(header, Exception)]
-    return summary("warning", "unreadable files", bad)
+def _opened(survey: Survey, progress: Progress) -> Survey:
+    """The survey less the files that can't be opened, or are shorter than the set's rule allows."""
+    headers = read_headers([item.path for item in survey.recordings], progress)
+    bad = {path: header for path, header in headers.items() if isinstance(header, AudioError)}
+    short = {path for path, header in headers.items() if _shorter(header, survey.shortest_s or 0.0)}
+    kept = tuple(item for item in survey.recordings if item.path not in bad.keys() | short)
+    findings = (
+        *survey.findings,
+        *summary("warning", "files are unreadable and left out", [str(error) for error in bad.values()]),
+        *summary(
+            "note", f"clips shorter than {survey.shortest_s} s are left out", [*map(str, sorted(short))]
+        ),
+    )
+    return replace(survey, recordings=kept, findings=findings)
+
+
+def _shorter(header: AudioInfo | AudioError, shortest_s: float) -> bool:
+    """Whether a file says that it is too short; some files don't say how long they are, and stay."""
+    return isinstance(header, AudioInfo) and (header.duration_s or shortest_s) < shortest_s
 
 
 def summary(level: str, what: str, names: Sequence[str], *, shown: int = 3) -> list[Finding]:

@@ -1,9 +1,11 @@
 """A local copy of a set: its files by name in whatever format, their headers, and options given as texts."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from string import Formatter
 
 from samplecnn_zoo.audio import AudioError, AudioInfo, info
 from samplecnn_zoo.finding import EXTENSIONS
@@ -157,3 +159,35 @@ def whole(name: str, value: object, least: int = 0) -> int:
     if number < least:
         raise DataSetError(f"the option {name} is a whole number from {least} on, not {value!r}")
     return number
+
+
+class Template:
+    """A path with fields in it, as "{id[2]}/{id[3]}/{id}.mp3".
+
+    Raises:
+        DataSetError: It names a field that there is not, or none; or a brace has no partner.
+    """
+
+    def __init__(self, option: str, text: str, fields: Sequence[str]) -> None:
+        self._text, self._option = text, option
+        try:
+            found = {
+                re.split(r"[.\[]", name)[0] for _, name, _, _ in Formatter().parse(text) if name is not None
+            }
+        except ValueError as error:
+            raise DataSetError(f"the option {option}: {text!r} is no template ({error})") from error
+        self.fields = frozenset(found)
+        if not found or not found <= set(fields):
+            known = ", ".join(f"{{{name}}}" for name in fields)
+            raise DataSetError(f"the option {option} is a path with some of the fields {known}, not {text!r}")
+
+    def fill(self, **values: str) -> str:
+        """The path of one clip.
+
+        Raises:
+            DataSetError: A field has no such letter.
+        """
+        try:
+            return self._text.format_map(values)
+        except (IndexError, AttributeError, ValueError, KeyError, TypeError) as error:
+            raise DataSetError(f"the option {self._option}: {self._text!r} doesn't fit {values}") from error
