@@ -54,7 +54,7 @@ def prepare(
     and the others are done. Exit code: 0 all went well, 1 a file did not or
     the disk is full, 2 wrong use.
     """
-    collection = _collect(name, root, _options(option or []))
+    collection = _collect(name, root, parse_options(option or []))
     for note in collection.notes:
         say(f"{name}: {note}")
     prepared = _prepared(collection, output, rate, workers, limit)
@@ -66,7 +66,7 @@ def prepare(
         raise typer.Exit(1)
 
 
-def _options(texts: Sequence[str]) -> dict[str, str]:
+def parse_options(texts: Sequence[str]) -> dict[str, str]:
     """The options of a set, from name=value."""
     options = {}
     for text in texts:
@@ -82,7 +82,9 @@ def _collect(name: str, root: Path, options: dict[str, str]) -> "Collection":
     from samplecnn_zoo.datasets.registry import get
 
     try:
-        return get(name).collect(root, progress=_reporting("files"), **options)
+        dataset = get(name)
+        dataset.check_options(options)
+        return dataset.collect(root, progress=reporting("files"), **options)
     except (DataSetError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -98,7 +100,7 @@ def _prepared(
     chosen = limited(collection, limit) if limit else collection
     begun = (output / "plan.json").exists()
     try:
-        return prepare_set(chosen, output, sample_rate=rate, workers=workers, progress=_reporting("prepare"))
+        return prepare_set(chosen, output, sample_rate=rate, workers=workers, progress=reporting("prepare"))
     except OSError as error:
         started = begun or (output / "plan.json").exists()
         rest = "what is finished stays, the same command goes on" if started else "choose another output"
@@ -109,7 +111,7 @@ def _prepared(
         fail("stopped; what is finished stays, the same command goes on", INTERRUPTED)
 
 
-def _reporting(what: str) -> Callable[[Iterable[Any], int], Iterator[Any]]:
+def reporting(what: str) -> Callable[[Iterable[Any], int], Iterator[Any]]:
     """A progress bar around steps; a step that is a text is a bad file's line."""
 
     def reported(steps: Iterable[Any], total: int) -> Iterator[Any]:

@@ -5,7 +5,7 @@ A module beside this one describes one set: a `DataSet` with its licence, citati
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -189,10 +189,18 @@ class DataSet:
             return [Finding("error", str(error))]
         return [*survey.findings, *self._odd_counts(survey)]
 
-    def _survey(self, root: str | Path, options: Mapping[str, Any]) -> Survey:
-        if unknown := sorted(options.keys() - self.options.keys()):
+    def check_options(self, names: Iterable[str]) -> None:
+        """Refuse an option that the set does not have.
+
+        Raises:
+            DataSetError: A name is not among `options`.
+        """
+        if unknown := sorted(set(names) - self.options.keys()):
             known = ", ".join(self.options) or "none"
             raise DataSetError(f"{self.name}: there is no option {unknown[0]!r}; its options are: {known}")
+
+    def _survey(self, root: str | Path, options: Mapping[str, Any]) -> Survey:
+        self.check_options(options)
         if not Path(root).is_dir():
             raise DataSetError(f"{self.name}: {root} is no folder; root has to hold {self.layout}")
         return self.survey(Path(root), **options)
