@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
-TENSORFLOW = {"datasets.pipeline", "decoders.tfio"}
+TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "training.distribution"}
 LIGHT = ["", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".models", ".tagger", ".zoo"]
 
 
