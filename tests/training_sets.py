@@ -1,4 +1,4 @@
-"""Prepared sets of a few short clips, written as `samplecnn prepare` writes them, and recipes that fit them."""
+"""Prepared sets of a few short clips, as `samplecnn prepare` writes them, and recipes that fit them."""
 
 import hashlib
 from pathlib import Path
@@ -25,7 +25,8 @@ def make(folder: Path, *, single_label: bool = False, counts: dict[str, int] | N
     counts = COUNTS if counts is None else counts
     tags = TAGS[:2] if single_label else TAGS
     rng = np.random.default_rng(3)
-    shards, rows = [], []
+    shards: list[Shard] = []
+    rows: list[dict[str, Any]] = []
     for split, clips in counts.items():
         file = f"{split}-00000.tfrecord"
         with open(folder / file, "wb") as shard:

@@ -82,7 +82,7 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="gain_db=-6,6 polarity=0.5 noise_snr_db=10,40 time_shift=800 mixup=0.2; give it again for more.",
+            help="gain_db=-6,6 polarity=0.5 noise_snr_db=10,40 time_shift=800 mixup=0.2; once each.",
             rich_help_panel=_NEW,
         ),
     ] = None,
@@ -194,7 +194,8 @@ def _train(
     from samplecnn_zoo.zoo import PresetError
 
     with hushed():  # TensorFlow greets from C
-        from samplecnn_zoo.training import About, train as work
+        from samplecnn_zoo.training import About
+        from samplecnn_zoo.training import train as work
     try:
         with _Watch(recipe.name) as watch:
             preset = work(recipe, prepared, output, about=About(**about), progress=watch, **options)
@@ -244,9 +245,11 @@ class _Watch:
 
     def __call__(self, event: "BatchDone | EpochDone | str") -> None:
         """Show it."""
+        from samplecnn_zoo.training import EpochDone
+
         if isinstance(event, str):
             self._line(event)
-        elif hasattr(event, "row"):
+        elif isinstance(event, EpochDone):
             self._line(_epoch_line(event))
         else:
             self._batch(event)

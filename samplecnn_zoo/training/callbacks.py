@@ -39,7 +39,7 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publis
         loss = (logs or {}).get("loss")
         if loss is not None and not isfinite(loss):
             raise TrainingError(
-                f"the loss became {float(loss)} in epoch {self._epoch + 1} at batch {self._first + batch + 1}; "
+                f"the loss became {float(loss)} in epoch {self._epoch + 1}, batch {self._first + batch + 1}; "
                 "try a learning rate of a tenth, --clip-norm 1, float32 instead of mixed_float16, "
                 "and look for broken audio"
             )
@@ -50,7 +50,7 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publis
 
 
 class EveryBatch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Call a function after each batch with the batches done of the epoch and the epoch's mean loss so far."""
+    """Call a function after each batch with the batches done of the epoch and its mean loss so far."""
 
     def __init__(self, function: Callable[[int, float], None], *, first_batch: int = 0) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class RestoreMetrics(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class RestartFromBest(keras.callbacks.Callback):  # type: ignore[misc]
-    """The paper's schedule (section 5.2) for `model.fit`: at each plateau back to the best weights, and slower.
+    """The paper's schedule (section 5.2) for `model.fit`: at each plateau back to the best, and slower.
 
     Watches `val_loss`, so `fit` needs validation data; it ends training after the last rate, with the best
     weights in the model. The optimizer's learning rate must be a number, not a schedule.

@@ -1,8 +1,8 @@
-"""Where a run stands, in one file that is whole or not there: arrays and state, read without running anything.
+"""Where a run stands, in one file that is whole or not there: arrays and state, read without running code.
 
-Keras' own means leave out the states of the dropout's random numbers and write in place (its BackupAndRestore),
-so that a kill can cost the run or change its numbers. One file holds all here, the best weights among it,
-because two files could be of two moments.
+Keras' own means leave out the states of the dropout's random numbers and write in place
+(BackupAndRestore), so that a kill can cost the run or change its numbers. One file holds all here, the best
+weights among it, because two files could be of two moments.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class Checkpoint:
 
 
 def capture(model: "keras.Model") -> dict[str, Arrays]:
-    """Copy all that decides how training goes on: weights, optimizer, random seeds, running sums of metrics."""
+    """Copy all that decides how training goes on: weights, optimizer, random seeds, sums of metrics."""
     return {name: [_array(v) for v in variables] for name, variables in _variables(model).items()}
 
 

@@ -1,4 +1,4 @@
-"""One batch over several devices of a machine, by the backend's own means: each gets its part of the segments."""
+"""One batch over several devices of a machine, by the backend's own means: each gets its part."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def data_parallel(devices: int, batch_size: int) -> Iterator[None]:
-    """Build, compile and fit inside it: on JAX through `keras.distribution`, on TensorFlow a MirroredStrategy.
+    """Build, compile and fit inside it: `keras.distribution` on JAX, a MirroredStrategy on TensorFlow.
 
     One device changes nothing. GPUs are taken where there are any, else CPU devices.
 

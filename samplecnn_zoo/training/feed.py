@@ -1,4 +1,4 @@
-"""A prepared set as batches for `model.fit`: through tf.data, or through NumPy where TensorFlow is not there."""
+"""A prepared set as batches for `model.fit`: through tf.data, or NumPy where TensorFlow is not there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Feed:
             raise TrainingError(f"the training part of {self.prepared.directory}: {error}") from error
 
     def training(self, epoch: int, skip: int = 0) -> Any:
-        """Return the batches of an epoch after the first `skip`: ((b, segment, 1) in ±1, (b, tags)) float32."""
+        """Return the batches of an epoch after the first `skip`: (b, segment, 1) in ±1, (b, tags) float32."""
         make: Any
         if self.kind == "tfdata":
             from samplecnn_zoo.datasets.pipeline import training_dataset as make

@@ -1,4 +1,4 @@
-"""One training run from beginning to end, wherever it was killed: data, model, epochs, checkpoints, preset."""
+"""One training run from beginning to end, wherever it was killed: data, model, epochs, preset."""
 
 import hashlib
 import time
@@ -40,7 +40,7 @@ class BatchDone:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch was validated and is in the checkpoint; `row` is its line of log.csv, `best` whether it leads."""
+    """An epoch is in the checkpoint; `row` is its line of log.csv, `best` tells whether it leads."""
 
     row: Mapping[str, Any]
     best: bool
@@ -88,8 +88,8 @@ def train(
         progress: Is told of every batch and epoch.
 
     Raises:
-        TrainingError: The recipe does not fit the set, the folder holds another run, the checkpoint is damaged,
-            or the loss became NaN (the last good checkpoint stays).
+        TrainingError: The recipe does not fit the set, the folder holds another run, the checkpoint is
+            damaged, or the loss became NaN (the last good checkpoint stays).
         PresetError: `start_from` is no sound preset.
         OSError: The folder can't be written.
     """

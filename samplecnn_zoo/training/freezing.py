@@ -1,4 +1,4 @@
-"""Stages that stand still while others learn: their weights, and the statistics of their BatchNormalization."""
+"""Stages that stand still while others learn: weights, and the statistics of BatchNormalization."""
 
 from typing import TYPE_CHECKING
 

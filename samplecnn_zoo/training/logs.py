@@ -1,7 +1,7 @@
-"""What a run writes down: `log.csv`, and the same figures for TensorBoard. Both are made anew from the history.
+"""What a run writes down: `log.csv`, and the same figures for TensorBoard, both made anew from the history.
 
-TensorBoard's event file is written here with NumPy alone, since a run on JAX or torch needs no TensorFlow, whose
-import takes seconds and a GPU's memory; TensorFlow itself no longer installs TensorBoard either.
+TensorBoard's event file is written here with NumPy alone, since a run on JAX or torch needs no TensorFlow,
+whose import takes seconds and a GPU's memory; TensorFlow itself no longer installs TensorBoard either.
 """
 
 import csv

@@ -112,8 +112,8 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 def in_precision(model: keras.Model, precision: str) -> keras.Model:
     """Return the network with this dtype policy in all layers that compute what training changes.
 
-    The last layer stays in float32: sigmoids and losses need the range. So does all below the first layer with
-    trainable weights, which is the mel front end.
+    The last layer stays in float32: sigmoids and losses need the range. So does all below the first layer
+    with trainable weights, which is the mel front end.
     """
     if precision == "float32":
         return model

@@ -58,7 +58,11 @@ def _preset(
     model: "keras.Model", feed: Feed, standing: Standing, about: About, before: Preset | None
 ) -> Preset:
     recipe, data = feed.recipe, feed.prepared
-    kind = {"rate": data.sample_rate, "tags": len(data.tags), "single_label": data.single_label}
+    kind: dict[str, Any] = {
+        "rate": data.sample_rate,
+        "tags": len(data.tags),
+        "single_label": data.single_label,
+    }
     clips = min(data.counts["train"], feed.limit or data.counts["train"])
     common: dict[str, Any] = {
         "name": about.name or preset_name(model.name, recipe, data.sample_rate, data.name),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -130,7 +130,7 @@ class Recipe:
     builder: str = "SampleCNN"
     epochs: int | None = 16
     batch_size: int = 16
-    order: str = "random"
+    order: Literal["random", "consecutive"] = "random"
     per_clip: int | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Cosine | Plateau | None = Cosine()

@@ -1,4 +1,4 @@
-"""The recipes: a record each, with its command, its hardware, hours and score where somebody measured them."""
+"""The recipes: a record each, with its command, hardware, and hours and score where they were measured."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""A run's folder: what the run is, so that no other one goes on with it, and a lock against a second process."""
+"""A run's folder: what the run is, so that no other one goes on with it; a lock against a second process."""
 
 import contextlib
 import json

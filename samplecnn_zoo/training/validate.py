@@ -17,8 +17,8 @@ class Validation:
 
     Attributes:
         loss: Cross-entropy, the mean over all segments.
-        roc_auc: Of the clips' mean scores, the mean over the tags that some clips have and some have not; None
-            where there is no such tag.
+        roc_auc: Of the clips' mean scores, the mean over the tags that some clips have and some have not;
+            None where there is no such tag.
         accuracy: Of the clips' highest scores in a single-label set, else None.
     """
 
