@@ -7,11 +7,7 @@ from pathlib import Path
 
 import samplecnn_zoo
 from samplecnn_zoo.zoo.preset import Preset, PresetError, Score
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.weights.h5"
-PRESET_FILE = "preset.json"
-CARD_FILE = "README.md"
+from samplecnn_zoo.zoo.stored import PRESET_FILE, read_preset
 
 _log = logging.getLogger(__name__)
 
@@ -63,20 +59,6 @@ def resolve(name_or_path: str | Path, *, revision: str | None = None) -> Path:
     if text in known:
         return known[text]
     raise PresetError(f"{text!r} is neither a directory nor a bundled preset; {_way_out(text, list(known))}")
-
-
-def read_preset(directory: Path) -> Preset:
-    """Return the record in `directory`, its weights unread.
-
-    Raises:
-        PresetError: if preset.json is missing, unreadable or breaks a rule.
-    """
-    file = directory / PRESET_FILE
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PresetError(f"{file}: it cannot be read ({error}); fetch the preset again") from error
-    return Preset.from_json(text, where=str(file))
 
 
 def preset_info(name_or_path: str | Path) -> Preset:

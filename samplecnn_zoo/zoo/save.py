@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samplecnn_zoo.zoo.card import model_card
-from samplecnn_zoo.zoo.find import CARD_FILE, CONFIG_FILE, PRESET_FILE, WEIGHTS_FILE
 from samplecnn_zoo.zoo.network import parse_network
 from samplecnn_zoo.zoo.preset import Preset, PresetError
-from samplecnn_zoo.zoo.store import StoredPreset, check_model, read_stored
+from samplecnn_zoo.zoo.stored import (
+    CARD_FILE,
+    CONFIG_FILE,
+    PRESET_FILE,
+    WEIGHTS_FILE,
+    StoredPreset,
+    check_model,
+    read_directory,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -157,7 +164,7 @@ def _verify(model: "keras.Model", draft: Path) -> None:
     """Read `draft` both ways, by name as we do and by position as Keras does, and compare every array."""
     import keras
 
-    stored = read_stored(draft)
+    stored = read_directory(draft)
     reloaded = keras.saving.load_model(draft, compile=False)
     for layer in model.layers:
         arrays = [np.asarray(array, dtype=np.float32) for array in layer.get_weights()]
