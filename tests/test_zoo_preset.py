@@ -117,11 +117,16 @@ def test_a_broken_field_is_named(changes: dict[str, Any], message: str) -> None:
         (lambda: Normalization(0.0, 0.0), "std must be a finite number above 0, got 0"),
         (lambda: Normalization(float("nan"), 1.0), "mean must be a finite number, got nan"),
         (lambda: Normalization("0", 1.0), "mean must be a finite number, got '0'"),  # type: ignore[arg-type]
-        (lambda: SegmentRule("spread"), "must be one of cover, got 'spread'; a newer samplecnn_zoo"),
+        (lambda: SegmentRule("spread"), "must be one of cover, even, got 'spread'; a newer samplecnn_zoo"),
         (
             lambda: SegmentRule(hop_samples=0),
             "hop_samples must be a whole number of at least 1 or null, got 0",
         ),
+        (lambda: SegmentRule("even", windows=0), "windows must be a whole number of at least 1 or null"),
+        (lambda: SegmentRule("even"), "'even' needs a number of windows"),
+        (lambda: SegmentRule("even", hop_samples=5, windows=3), "'even' has windows, not hop_samples"),
+        (lambda: SegmentRule(windows=12), "'cover' has no windows or to_end"),
+        (lambda: SegmentRule("even", windows=3, to_end=1), "to_end must be a bool"),  # type: ignore[arg-type]
         (lambda: Score("ROC-AUC", float("nan")), "value must be a finite number, got nan"),
         (lambda: Score("ROC-AUC", 0.9, 0.91, 0.95), "must lie within 0.91 and 0.95"),
         (lambda: Score("ROC-AUC", 0.9, high=float("inf")), "bounds must be finite, got inf"),
@@ -151,7 +156,8 @@ def test_a_broken_part_is_named(make: Any, message: str) -> None:
         (as_json(normalization=[0, 1]), "normalization must be a JSON object"),
         (as_json(scores={"ROC-AUC": 0.9}), "scores must be a list"),
         (as_json(scores=[{"metric": "ROC-AUC"}]), "a score lacks the fields: value"),
-        (as_json(segment_rule={"kind": "spread", "count": 12}), "segment_rule has unknown fields: count"),
+        (as_json(segment_rule={"kind": "even", "count": 12}), "segment_rule has unknown fields: count"),
+        (as_json(segment_rule={"kind": "spread"}), "must be one of cover, even, got 'spread'"),
         (json.dumps({"format_version": 1, "name": "x"}), "lacks the fields: arguments, builder, license"),
     ],
 )

@@ -9,7 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 FORMAT_VERSION = 1
-SEGMENT_RULES = ("cover",)
+SEGMENT_RULES = ("cover", "even")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -63,14 +63,19 @@ class SegmentRule:
     """How a clip is cut into segments, and so what the published scores were measured with.
 
     `cover` takes a segment every `hop_samples` (None: one segment's length, so that they touch), the last
-    one aligned to the end, and the clip's score is the mean over segments.
+    one aligned to the end. `even` takes `windows` segments whatever the clip's length, spread evenly over
+    it: the last one ends with the clip, or with `to_end` False one hop before, as in Won et al. 2020. The
+    clip's score is the mean over segments either way.
 
     Raises:
-        PresetError: if this version does not know the kind, or hop_samples is no positive whole number.
+        PresetError: if this version does not know the kind, a number is no positive whole number, or a
+            field belongs to the other kind.
     """
 
     kind: str = "cover"
     hop_samples: int | None = None
+    windows: int | None = None
+    to_end: bool = True
 
     def __post_init__(self) -> None:
         _require(
@@ -78,10 +83,18 @@ class SegmentRule:
             f"the segment rule must be one of {', '.join(SEGMENT_RULES)}, got {self.kind!r}; "
             "a newer samplecnn_zoo may know it",
         )
-        _require(
-            self.hop_samples is None or _is_count(self.hop_samples),
-            f"SegmentRule.hop_samples must be a whole number of at least 1 or null, got {self.hop_samples!r}",
-        )
+        for name in ("hop_samples", "windows"):
+            value = getattr(self, name)
+            _require(
+                value is None or _is_count(value),
+                f"SegmentRule.{name} must be a whole number of at least 1 or null, got {value!r}",
+            )
+        _require(isinstance(self.to_end, bool), f"SegmentRule.to_end must be a bool, got {self.to_end!r}")
+        if self.kind == "even":
+            _require(self.windows is not None, "the segment rule 'even' needs a number of windows")
+            _require(self.hop_samples is None, "the segment rule 'even' has windows, not hop_samples")
+        else:
+            _require(self.windows is None and self.to_end, "the segment rule 'cover' has no windows or to_end")
 
 
 @dataclass(frozen=True)
@@ -211,8 +224,13 @@ class Preset:
         return self.segment_samples / self.sample_rate
 
     @property
+    def is_encoder(self) -> bool:
+        """True for a network that ends before the tags: its outputs are features, not scores."""
+        return self.arguments.get("include_top") is False
+
+    @property
     def hop_samples(self) -> int:
-        """Samples from the start of one segment to the start of the next."""
+        """Samples from the start of one segment to the start of the next where segments cover the clip."""
         return self.segment_rule.hop_samples or self.segment_samples
 
     def to_json(self) -> str:

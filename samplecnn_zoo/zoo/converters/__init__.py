@@ -1,0 +1,109 @@
+"""Published weight files → preset directories: local files only, and nothing in them is executed."""
+
+import difflib
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samplecnn_zoo.zoo.converters import lee
+from samplecnn_zoo.zoo.converters.checkpoint import Checkpoint, assign
+from samplecnn_zoo.zoo.preset import Preset, PresetError
+from samplecnn_zoo.zoo.published import PUBLISHED, Published, numbered
+from samplecnn_zoo.zoo.save import save_pretrained
+
+if TYPE_CHECKING:
+    import keras
+
+_READERS: Mapping[str, Callable[[Path], Checkpoint]] = {"lee": lee.read}
+
+
+def convert(file: Path, name: str, out: Path, *, tags: Sequence[str] | None = None) -> Path:
+    """Write the published checkpoint in `file` as a preset directory, and return the directory.
+
+    A file that is not byte for byte the published one is converted too, but what was measured with the
+    published one is left out, and the description says so.
+
+    Args:
+        file: the original file, as its authors published it.
+        name: of the preset, one of `PUBLISHED`.
+        out: a directory that is not there yet or empty.
+        tags: names for outputs that nobody named.
+
+    Raises:
+        PresetError: if there is no such name, the file is another published one, damaged or of another
+            architecture, holds anything but arrays and plain containers, or `tags` do not fit.
+        FileExistsError: if `out` holds something.
+    """
+    if name not in PUBLISHED:
+        close = difflib.get_close_matches(name, PUBLISHED, n=1)
+        way_out = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(PUBLISHED)}"
+        raise PresetError(f"no published preset is called {name!r}; {way_out}")
+    return convert_record(Path(file), PUBLISHED[name], Path(out), tags=tags)
+
+
+def convert_record(file: Path, record: Published, out: Path, *, tags: Sequence[str] | None = None) -> Path:
+    """Write the checkpoint in `file`, which is what `record` says, as `convert` does; errors as there."""
+    try:
+        original = _is_original(file, record)
+        checkpoint = _READERS[record.family](file)
+        record = _with_head(record, checkpoint)
+        preset = record.preset(tags=tags, **({} if original else _unverified(record)))
+        model = _build(preset)
+        assign(model, checkpoint, record.name)
+    except PresetError as error:
+        raise PresetError(f"{file}: {error}") from error
+    save_pretrained(model, out, preset=preset)
+    return out
+
+
+def git_blob(file: Path) -> str:
+    """Return the git blob id of a file: sha1 of `blob <size>`, a zero byte and its bytes."""
+    digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size)
+    with file.open("rb") as opened:
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_original(file: Path, record: Published) -> bool:
+    """Tell whether `file` is the published one byte for byte; another record's file is refused."""
+    try:
+        blob = git_blob(file)
+    except OSError as error:
+        raise PresetError(f"it cannot be read ({error.strerror}); check the path") from error
+    for other in PUBLISHED.values():
+        if blob == other.source.blob != record.source.blob:
+            raise PresetError(f"this is the file of {other.name}, not of {record.name}")
+    return blob == record.source.blob
+
+
+def _unverified(record: Published) -> dict[str, Any]:
+    """Return what the preset of a file that may be another one states instead."""
+    why = "has no published hash" if record.source.blob is None else "is not byte for byte the published one"
+    return {
+        "source": None,
+        "scores": (),
+        "description": f"{record.description}. Converted from a file that {why}: what is said of its "
+        "training holds if it is what it was called",
+    }
+
+
+def _with_head(record: Published, checkpoint: Checkpoint) -> Published:
+    """Return the record of an encoder whose file brings a classifier, with as many numbered tags."""
+    if record.arguments.get("include_top", True) or not checkpoint.outputs:
+        return record
+    arguments = {name: value for name, value in record.arguments.items() if name != "include_top"}
+    count = checkpoint.outputs
+    return replace(record, arguments=arguments | {"num_tags": count}, tags=numbered(count, "tag"))
+
+
+def _build(preset: Preset) -> "keras.Model":
+    from samplecnn_zoo import models
+
+    try:
+        model: keras.Model = getattr(models, preset.builder)(**preset.arguments)
+    except ValueError as error:
+        raise PresetError(f"the network cannot be built: {error}") from error
+    return model
