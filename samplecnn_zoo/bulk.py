@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from samplecnn_zoo.audio import AudioError
+from samplecnn_zoo.files import replacing, sync_folder
 from samplecnn_zoo.formats import Record, Writer
 
 if sys.platform != "win32":
@@ -168,7 +169,7 @@ class Journal:
     def _begin(self) -> None:
         self._file.truncate(0)
         self._write({"journal": 1, **self._header})
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _read(self) -> bool:
         """Take up what the file holds; False when it ends before its header does."""
@@ -241,20 +242,8 @@ def assemble(
     Raises:
         OSError: The folder can't be written, or the disk is full.
     """
-    partial = output.with_name(f"{output.name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            count = _write_all(records, open_writer(file))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, output)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a write knows no name
-            error.filename = error.filename or str(partial)
-        raise
-    _sync_folder(output.parent)
-    return count
+    with replacing(output) as file:
+        return _write_all(records, open_writer(file))
 
 
 def _write_all(records: Iterable[Record], writer: Writer) -> int:
@@ -264,13 +253,3 @@ def _write_all(records: Iterable[Record], writer: Writer) -> int:
         count += 1
     writer.close()
     return count
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new or renamed entry of a folder outlast a power cut, where the system can do that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

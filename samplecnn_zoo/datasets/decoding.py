@@ -110,6 +110,8 @@ class _Worker:
         self._end()
 
     def _asked(self, task: Task) -> Decoded:
+        if self._stopped:
+            raise OSError("stopped")
         if self._process is None:
             self._process = _spawn()
         to, answers = _pipes(self._process)
@@ -140,6 +142,8 @@ def _spawn() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        # A group of its own: Ctrl-C is for the parent, which then stops its workers.
+        process_group=None if sys.platform == "win32" else 0,
     )
 
 
@@ -212,5 +216,6 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError, KeyboardInterrupt):  # Ctrl-C reaches the whole group; the parent tells
-        _serve(sys.stdin.buffer, sys.stdout.buffer)
+    with suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as own:
+        os.dup2(2, 1)  # what a library prints must not get between the answers
+        _serve(sys.stdin.buffer, own)
