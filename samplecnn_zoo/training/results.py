@@ -16,6 +16,7 @@ Matrix = npt.NDArray[np.int64]
 
 FORMAT_VERSION = 1
 DRAWS = 1000
+FEWEST = 5  # clips that have a tag, or lack it: drawing from fewer says nothing, the interval is 0 to 1
 ALL_TAGS = "all tags"
 
 
@@ -46,7 +47,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class TagFigures:
-    """One tag: how many clips have it, and how well they are told from the others."""
+    """One tag: how many clips have it, and how well they are told from the others.
+
+    The intervals are 0 to 1 where fewer than `FEWEST` clips have it or lack it.
+    """
 
     tag: str
     clips: int
@@ -160,7 +164,10 @@ def measure(truth: Truth, scores: Floats, tags: Sequence[str], rules: Rules | No
     single = rules.single_label
     return Figures(
         clips=len(truth),
-        by_tag=tuple(_tag_figures(tags[i], int(truth[:, i].sum()), i, drawn) for i in usable),
+        by_tag=tuple(
+            _tag_figures(tags[i], truth[:, i], {name: values[:, i] for name, values in drawn.items()})
+            for i in usable
+        ),
         groups=tuple(_group(name, members, tags, usable, drawn) for name, members in named.items()),
         left_out={
             tag: "every clip has it" if truth[:, i].any() else "no clip has it"
@@ -207,10 +214,10 @@ def _drawn(metric: metrics.Metric, truth: Truth, scores: Floats, rules: Rules) -
     return metrics.bootstrap(metric, truth, scores, groups=groups, draws=rules.draws, seed=rules.seed)
 
 
-def _tag_figures(tag: str, clips: int, column: int, drawn: Mapping[str, Array]) -> TagFigures:
-    return TagFigures(
-        tag, clips, **{name: metrics.estimate(values[:, column]) for name, values in drawn.items()}
-    )
+def _tag_figures(tag: str, truth: Truth, drawn: Mapping[str, Array]) -> TagFigures:
+    clips = int(truth.sum())
+    values = drawn if min(clips, len(truth) - clips) >= FEWEST else {n: v[:1] for n, v in drawn.items()}
+    return TagFigures(tag, clips, **{name: metrics.estimate(found) for name, found in values.items()})
 
 
 def _group(

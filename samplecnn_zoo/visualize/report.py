@@ -93,22 +93,24 @@ def roc_curves(path: Path, curves: Sequence[Curve], macro: float) -> Path:
             if curve not in named:
                 axes.plot(curve.false, curve.true, color=style.FAINT, linewidth=0.7)
         for place, curve in enumerate(named):
-            color, dash = style.CYCLE[place], style.DASHES[place // 3]
-            axes.plot(
-                curve.false, curve.true, color=color, linestyle=dash, label=f"{curve.area:.3f}  {curve.tag}"
-            )
-        grid = np.linspace(0, 1, 201)
-        mean = np.mean([np.interp(grid, curve.false, curve.true) for curve in curves], axis=0)
-        axes.plot(
-            grid, mean, color=style.INK, linewidth=2.2, label=f"{macro:.3f}  mean of {len(curves)} tags"
-        )
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            look = {"color": style.CYCLE[place], "linestyle": style.DASHES[place // 3]}
+            axes.plot(curve.false, curve.true, label=f"{curve.area:.3f}  {curve.tag}", **look)
+        label = f"{macro:.3f}  mean of {len(curves)} tags"
+        axes.plot(*_mean_curve(curves), color=style.INK, linewidth=2.2, label=label)
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         axes.set_xlabel("false positive rate (share of the clips without the tag)")
         axes.set_ylabel("true positive rate (share of the clips with it)")
         axes.legend(title="area below", loc="lower right", alignment="left")
         style.quiet(axes, grid="both")
 
     return style.draw(path, style.WIDTH, plot)
+
+
+def _mean_curve(curves: Sequence[Curve]) -> tuple[list[float], list[float]]:
+    """The mean of the true positive rates at each false positive rate."""
+    grid = np.linspace(0, 1, 201)
+    mean = np.mean([np.interp(grid, curve.false, curve.true) for curve in curves], axis=0)
+    return [0.0, *grid.tolist()], [0.0, *mean.tolist()]
 
 
 def _told_apart(curves: Sequence[Curve]) -> list[Curve]:
