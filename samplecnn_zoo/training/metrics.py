@@ -14,7 +14,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Truth = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int32]
-Metric = Callable[[Truth, npt.NDArray[np.floating], Counts], Array]
+Metric = Callable[[Truth, npt.NDArray[np.floating], Counts | None], Array]
 """(clips, tags) truth and scores, (draws, clips) counts → (draws, tags) values, NaN where there are none."""
 
 REACH = 1.96  # standard errors to each side of a 95 % interval

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +93,7 @@ def roc_curves(path: Path, curves: Sequence[Curve], macro: float) -> Path:
             if curve not in named:
                 axes.plot(curve.false, curve.true, color=style.FAINT, linewidth=0.7)
         for place, curve in enumerate(named):
-            look = {"color": style.CYCLE[place], "linestyle": style.DASHES[place // 3]}
+            look: dict[str, Any] = {"color": style.CYCLE[place], "linestyle": style.DASHES[place // 3]}
             axes.plot(curve.false, curve.true, label=f"{curve.area:.3f}  {curve.tag}", **look)
         label = f"{macro:.3f}  mean of {len(curves)} tags"
         axes.plot(*_mean_curve(curves), color=style.INK, linewidth=2.2, label=label)
