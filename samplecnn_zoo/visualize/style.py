@@ -25,7 +25,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
 INK, GREY, FAINT, PALE = "#222222", "#767676", "#BDBDBD", "#DEDEDE"
-CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, INK)
+CYCLE = (BLUE, RED, ORANGE, GREEN, PURPLE, SKY)  # each three differ most to anybody
 DASHES = ("-", "--", "-.", ":")  # with the colour, so that no line is known by its colour alone
 
 _RULES: dict[str, Any] = {
@@ -92,7 +92,11 @@ def draw(path: Path, height: float, plot: Callable[..., None], *, width: float =
     import numpy as np
     from matplotlib.figure import Figure
 
-    rules: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_RULES}
+    # To look at the backend would choose one, and with it import pyplot.
+    plain = {
+        name: matplotlib.rcParamsDefault[name] for name in matplotlib.rcParamsDefault if name != "backend"
+    }
+    rules: dict[Any, Any] = {**plain, **_RULES}
     with matplotlib.rc_context(rules):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(**grid)
