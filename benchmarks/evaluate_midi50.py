@@ -1,16 +1,16 @@
-"""Clip-level scores of a preset on the artist-disjoint test part of the MIDI set.
+"""Clip-level scores of a preset on the artist-disjoint test part of the MIDI set, beside two baselines.
 
     python benchmarks/evaluate_midi50.py weights/samplecnn_8k.midi50 --data runs/midi50 --record
 
-Prints macro ROC-AUC and PR-AUC with a bootstrap interval over clips, for all tags and for instruments and
-genres apart; a control with shuffled labels; and MFCC statistics + logistic regression on the same split.
+Prints macro ROC-AUC and PR-AUC with a bootstrap interval over artists, for all tags and for instruments and
+genres apart; a control with shuffled labels; and MFCC statistics + logistic regression on the same split. The
+preset is scored through `Tagger` on the files; `samplecnn evaluate` does the same on prepared shards.
 Needs librosa: pip install 'samplecnn_zoo[benchmarks]'.
 """
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from mfcc import mfcc_row
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,12 +25,11 @@ from sklearn.preprocessing import StandardScaler
 from samplecnn_zoo import Tagger, load_pretrained, save_pretrained
 from samplecnn_zoo.datasets import midi
 from samplecnn_zoo.datasets.midi_tags import INSTRUMENTS, PERCUSSION
-from samplecnn_zoo.zoo.preset import Score
+from samplecnn_zoo.training import metrics
+from samplecnn_zoo.training.evaluate import with_scores
+from samplecnn_zoo.training.results import Evaluation, Figures, Rules, Subject, measure
 
-BOOTSTRAPS = 1000
 SHUFFLES = 20
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 def main() -> None:
@@ -45,34 +43,33 @@ def main() -> None:
 
     clips, tags = midi.read_clips(options.data), midi.read_tags(options.data)
     test = [clip for clip in clips if clip.split == "test"]
-    truth = midi.label_matrix(test, tags)
+    truth = midi.label_matrix(test, tags) > 0
+    # Clips of one artist are alike, so whole artists are drawn for the intervals, not clips.
+    rules = Rules(tag_groups=groups_of(tags), clip_groups=[clip.group for clip in test])
     scores = preset_scores(options.preset, [midi.audio_path(options.data, clip) for clip in test], tags)
-    figures: dict[str, Any] = score_groups(test, scores, tags)
+    measured = measure(truth, scores, tags, rules)
+    baseline = measure(truth, mfcc_baseline(options.data, clips, tags), tags, rules)
+    figures: dict[str, Any] = by_group(measured)
     figures["shuffled labels"] = shuffled_control(truth, scores)
-    figures["MFCC + logistic regression"] = mfcc_baseline(options.data, clips, tags)
+    figures["MFCC + logistic regression"] = by_group(baseline)
     figures["clips"] = {"test": len(test), "train": sum(clip.split == "train" for clip in clips)}
-    tag_values = by_tag(roc_auc_score, truth, scores)
-    figures["by tag"] = {tag: round(float(value), 4) for tag, value in zip(tags, tag_values, strict=True)}
+    figures["by tag"] = {item.tag: round(item.roc_auc.value, 4) for item in measured.by_tag}
     text = json.dumps(figures, indent=1)
     print(text)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")
     if options.record:
-        record(Path(options.preset), figures, len(test))
+        subject = Subject(options.preset, "midi50", "test", segments_a_clip=0, engine="")
+        keys = tuple(clip.file for clip in test)
+        record(Path(options.preset), Evaluation(subject, measured, tuple(tags), keys, truth, scores))
 
 
-def record(directory: Path, figures: dict[str, Any], clips: int) -> None:
+def record(directory: Path, evaluation: Evaluation) -> None:
     """Put ROC-AUC and PR-AUC of every group of tags into the preset and its card."""
     if not (directory / "preset.json").is_file():
         raise SystemExit(f"{directory}: --record wants the directory of a preset")
     model = load_pretrained(directory)
-    scores = tuple(
-        Score(metric=metric, **figures[group][metric], dataset="midi50", split=f"test, {clips} clips",
-              note=f"macro over {figures[group]['tags']} tags: {group}")
-        for group in ("all tags", "instruments", "genres")
-        for metric in ("roc_auc", "pr_auc")
-    )  # fmt: skip
-    save_pretrained(model, directory, preset=replace(model.preset, scores=scores), overwrite=True)
+    save_pretrained(model, directory, preset=with_scores(model.preset, evaluation), overwrite=True)
 
 
 def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray:
@@ -87,64 +84,38 @@ def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray
     return np.array(rows)
 
 
-def score_groups(clips: list[midi.Clip], scores: np.ndarray, tags: list[str]) -> dict[str, Any]:
-    """ROC-AUC and PR-AUC for all tags, instruments and genres, each with its 95 % interval."""
-    roc, pr = (
-        bootstrapped(metric, clips, scores, tags) for metric in (roc_auc_score, average_precision_score)
-    )
+def by_group(figures: Figures) -> dict[str, Any]:
+    """ROC-AUC and PR-AUC for all tags and for each group, each with its 95 % interval."""
     return {
-        name: {"tags": len(columns), "roc_auc": summary(roc[:, columns]), "pr_auc": summary(pr[:, columns])}
-        for name, columns in groups_of(tags).items()
+        group.name: {
+            "tags": len(group.tags),
+            "roc_auc": rounded(group.roc_auc),
+            "pr_auc": rounded(group.pr_auc),
+        }
+        for group in figures.groups
     }
 
 
-def groups_of(tags: list[str]) -> dict[str, list[int]]:
-    """Name of a group -> columns of its tags."""
+def rounded(estimate: metrics.Estimate) -> dict[str, float]:
+    """An estimate with four digits."""
+    return {name: round(value, 4) for name, value in asdict(estimate).items()}
+
+
+def groups_of(tags: list[str]) -> dict[str, list[str]]:
+    """Name of a group -> its tags."""
     instruments = {*INSTRUMENTS, *PERCUSSION, "drums"}
     return {
-        "all tags": list(range(len(tags))),
-        "instruments": [i for i, tag in enumerate(tags) if tag in instruments],
-        "genres": [i for i, tag in enumerate(tags) if tag in midi.GENRES],
-        "other": [i for i, tag in enumerate(tags) if tag not in instruments and tag not in midi.GENRES],
+        "instruments": [tag for tag in tags if tag in instruments],
+        "genres": [tag for tag in tags if tag in midi.GENRES],
+        "other": [tag for tag in tags if tag not in instruments and tag not in midi.GENRES],
     }
-
-
-def bootstrapped(metric: Metric, clips: list[midi.Clip], scores: np.ndarray, tags: list[str]) -> np.ndarray:
-    """(1 + BOOTSTRAPS, tags): a metric on all clips, then on artists drawn with replacement (seed 0).
-
-    Clips of one artist are alike, so whole artists (groups of clips) are drawn, not clips.
-    """
-    truth = midi.label_matrix(clips, tags)
-    rng = np.random.default_rng(0)
-    groups = [np.flatnonzero([clip.group == name for clip in clips]) for name in {c.group: 0 for c in clips}]
-    samples = [np.arange(len(clips))]
-    for _ in range(BOOTSTRAPS):
-        samples.append(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))]))
-    return np.stack([by_tag(metric, truth[rows], scores[rows]) for rows in samples])
-
-
-def by_tag(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(tags,): a metric for each tag; NaN where the clips all have it or all lack it."""
-    usable = (truth.sum(axis=0) > 0) & (truth.sum(axis=0) < len(truth))
-    values = [metric(truth[:, i], scores[:, i]) if usable[i] else np.nan for i in range(truth.shape[1])]
-    return np.array(values)
-
-
-def summary(values: np.ndarray) -> dict[str, float]:
-    """The macro mean over tags (columns) on all clips; 95 % intervals are 1.96 standard errors each way.
-
-    Percentiles of the draws would be off: repeated clips push a bootstrapped PR-AUC up.
-    """
-    means = np.nanmean(values, axis=1)
-    value, reach = float(means[0]), 1.96 * float(means[1:].std())
-    return {"value": round(value, 4), "low": round(value - reach, 4), "high": round(value + reach, 4)}
 
 
 def shuffled_control(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """ROC-AUC when the labels belong to other clips: 0.5 unless the evaluation leaks."""
     rng = np.random.default_rng(0)
     shuffles = [truth[rng.permutation(len(truth))] for _ in range(SHUFFLES)]
-    values = [np.nanmean(by_tag(roc_auc_score, shuffled, scores)) for shuffled in shuffles]
+    values = [metrics.macro(metrics.roc_auc(shuffled, scores))[0] for shuffled in shuffles]
     return {"roc_auc": round(float(np.mean(values)), 4), "std": round(float(np.std(values)), 4)}
 
 
@@ -163,8 +134,8 @@ def mfcc_features(data: Path, clips: list[midi.Clip]) -> np.ndarray:
     return np.stack(rows)
 
 
-def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> dict[str, Any]:
-    """MFCC statistics of the training clips, one logistic regression a tag, scored on the test clips."""
+def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> np.ndarray:
+    """(test clips, tags): MFCC statistics of the training clips, one logistic regression a tag."""
     train = [clip for clip in clips if clip.split == "train"]
     test = [clip for clip in clips if clip.split == "test"]
     features = [mfcc_features(data, part) for part in (train, test)]
@@ -172,7 +143,8 @@ def mfcc_baseline(data: Path, clips: list[midi.Clip], tags: list[str]) -> dict[s
         StandardScaler(), OneVsRestClassifier(LogisticRegression(C=0.1, max_iter=2000), n_jobs=1)
     )
     model.fit(features[0], midi.label_matrix(train, tags))
-    return score_groups(test, model.predict_proba(features[1]), tags)
+    scores: np.ndarray = model.predict_proba(features[1])
+    return scores
 
 
 if __name__ == "__main__":

@@ -84,10 +84,8 @@ def accuracy_of(options: argparse.Namespace, split: str, out: Path, seed: int) -
 def show(event: BatchDone | EpochDone | str) -> None:
     """Print a line an epoch, and what else is said."""
     if isinstance(event, EpochDone):
-        row = event.row
-        print(
-            f"epoch {row['epoch']}: loss {row['loss']:.3f}, validation accuracy {row['valid_accuracy']:.3f}"
-        )
+        names = ("epoch", "loss", "valid_loss", "valid_accuracy")
+        print(", ".join(f"{name} {event.row[name]:.4g}" for name in names if event.row.get(name) is not None))
     elif isinstance(event, str):
         print(event)
 

@@ -210,7 +210,8 @@ def _check(truth: Truth, scores: Floats, tags: Sequence[str], rules: Rules) -> N
 def _drawn(metric: metrics.Metric, truth: Truth, scores: Floats, rules: Rules) -> Array:
     groups = None
     if rules.clip_groups is not None:
-        groups = np.unique(np.asarray(rules.clip_groups, dtype=str), return_inverse=True)[1]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(rules.clip_groups))}
+        groups = np.array([numbers[name] for name in rules.clip_groups])
     return metrics.bootstrap(metric, truth, scores, groups=groups, draws=rules.draws, seed=rules.seed)
 
 

@@ -1,0 +1,117 @@
+"""A synthetic MagnaTagATune through the real commands: prepare, train, evaluate, tag."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from tests.sounds import noise, tone, write
+
+ROOT = Path(__file__).parents[1]
+MP3_RATE = 16000  # as the real clips have
+RATE = 2000
+SECONDS = 29.3
+# Column → the folders' clips that have it, by their number in the folder.
+TAGS = {"guitar": {0, 1}, "no vocals": {0, 2}, "strange": set[int](), "slow": {1}}
+FOLDERS = "012abcdef"  # train, train, …, valid (c), test (d to f)
+
+
+def samplecnn(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "samplecnn_zoo", *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """annotations_final.csv as it is published (tabs, every cell in quotes), and mp3 files in folders."""
+    root = tmp_path_factory.mktemp("mtat")
+    with open(root / "annotations_final.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
+        table.writerow(["clip_id", *TAGS, "mp3_path"])
+        for index, (folder, number) in enumerate((f, n) for f in FOLDERS for n in range(3)):
+            path = f"{folder}/artist-album-{number:02d}-song-{number}-29.mp3"
+            table.writerow([index, *(int(number in has) for has in TAGS.values()), path])
+            (root / folder).mkdir(exist_ok=True)
+            sound = tone(SECONDS, MP3_RATE, hz=200 * (1 + number)) + noise(
+                SECONDS, MP3_RATE, peak=0.05, seed=index
+            )
+            write(root / path, sound, MP3_RATE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with shards/, run/ and report/ that the commands leave."""
+    folder = tmp_path_factory.mktemp("run")
+    done = samplecnn("prepare", "magnatagatune", "--root", root, "-o", folder / "shards", "--rate", RATE)
+    assert "15 train, 3 valid, 9 test clips" in done.stderr
+    options = ("--model", f"samplecnn_{RATE // 1000}k", "--epochs", 2, "--batch", 6, "--per-clip", 1, "--no-jit")
+    samplecnn("train", "--set", folder / "shards", "-o", folder / "run", *options)
+    preset = folder / "run" / "preset"
+    samplecnn("evaluate", preset, "--set", folder / "shards", "-o", folder / "report", "--record")
+    return folder
+
+
+def test_the_report_knows_the_tags_and_the_clips(run: Path) -> None:
+    report = json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["dataset"] == "magnatagatune"
+    assert report["clips"] == 9
+    assert report["segments_a_clip"] == int(29.1 * RATE) // 5184 == 11
+    assert [item["tag"] for item in report["by_tag"]] == ["guitar", "noVocals", "slow"]
+    assert [item["clips"] for item in report["by_tag"]] == [6, 6, 3]
+    assert report["left_out"] == {"strange": "no clip has it"}
+    page = (run / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Not scored, since no clip has it: strange" in page
+
+
+def test_the_preset_states_what_was_measured(run: Path) -> None:
+    record = json.loads((run / "run" / "preset" / "preset.json").read_text(encoding="utf-8"))
+    report = json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
+    score = record["scores"][0]
+    assert (score["metric"], score["dataset"], score["split"]) == (
+        "roc_auc",
+        "magnatagatune",
+        "test, 9 clips",
+    )
+    assert score["value"] == round(report["groups"][0]["roc_auc"]["value"], 4)
+
+
+def test_tagging_a_file_gives_what_was_evaluated(run: Path, root: Path) -> None:
+    """From the mp3 itself, with windows to its very end: nearly the same scores as from the shards."""
+    preset = run / "run" / "preset"
+    files = sorted(root.glob("[def]/*.mp3"))
+    done = samplecnn("tag", *files, "--preset", preset, "--format", "json", "--top", len(TAGS))
+    rows = {row["key"]: row for row in parquet.read_table(run / "report" / "scores.parquet").to_pylist()}
+    for file, clip in zip(files, json.loads(done.stdout), strict=True):
+        evaluated = rows[file.relative_to(root).with_suffix("").as_posix()]
+        assert {item["tag"] for item in clip["tags"]} == {"guitar", "noVocals", "slow", "strange"}
+        for item in clip["tags"]:
+            assert item["score"] == pytest.approx(evaluated[f"score: {item['tag']}"], abs=0.02)
+
+
+def test_scores_differ_from_sound_to_sound(run: Path) -> None:
+    """A network that hears nothing would pass the other tests."""
+    rows = parquet.read_table(run / "report" / "scores.parquet").to_pylist()
+    scores = np.array([row["score: guitar"] for row in rows])
+    sounds = np.array([row["key"].split("-")[2] for row in rows])
+    within = np.mean([scores[sounds == sound].std() for sound in np.unique(sounds)])
+    between = np.std([scores[sounds == sound].mean() for sound in np.unique(sounds)])
+    assert between > 2 * within
