@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from samplecnn_zoo.audio import load
 from samplecnn_zoo.datasets import DataSetError, get
 from samplecnn_zoo.datasets.magnatagatune import (
     Annotation,
@@ -13,6 +14,7 @@ from samplecnn_zoo.datasets.magnatagatune import (
     split_of,
     top_tags,
 )
+from samplecnn_zoo.datasets.mp3 import duration_s
 from samplecnn_zoo.datasets.published import lines
 from tests import sets
 from tests.sounds import noise, without_xing, write
@@ -80,22 +82,50 @@ def test_synonyms_are_not_merged_and_names_are_the_networks_or_the_tables(tmp_pa
         MTAT.collect(root, names="lee")
 
 
+def mp3(clip: Path, seconds: float, *, says: bool = True) -> Path:
+    """Put an mp3 in the place of a wav; without Xing header it doesn't say how long it is."""
+    clip.with_name(f"{clip.name}.wav").unlink(missing_ok=True)
+    path = write(clip.with_name(f"{clip.name}.mp3"), noise(seconds, 8000), 8000)
+    if not says:
+        path.write_bytes(without_xing(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_frames_of_an_mp3_are_counted_as_they_decode(tmp_path: Path, rate: int, channels: int) -> None:
+    path = write(tmp_path / "x.mp3", noise(1.5, rate, channels=channels), rate)
+    plain = without_xing(path.read_bytes())
+    path.write_bytes(plain)
+    frames = len(load(path, rate))
+    assert duration_s(path) == frames / rate
+    tag = b"ID3\x04\x00\x00\x00\x00\x02\x01" + bytes(257)
+    path.write_bytes(tag + plain + b"TAG" + bytes(125))
+    assert duration_s(path) == frames / rate
+
+
+def test_what_is_no_mp3_has_no_frames(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    for data in (b"", b"ID3", b"RIFF....", b"\xff\xfb", bytes(100), b"\xff\xff\xff\xff"):
+        path.write_bytes(data)
+        assert duration_s(path) is None
+
+
 def test_short_empty_and_untagged_clips_are_left_out_and_the_rest_is_kept(tmp_path: Path) -> None:
     root = sets.magnatagatune(tmp_path)
-    short, empty, unknown, other = (f"{letter}/bach-01-song-0-29" for letter in "0123")
+    short, empty, unknown, other, padded, cut = (f"{letter}/bach-01-song-0-29" for letter in "012345")
     sets.clip(root / f"{short}.wav", 29.0)
     (root / f"{empty}.wav").write_bytes(b"")
-    (root / f"{unknown}.wav").unlink()
-    write(root / f"{unknown}.mp3", noise(2.0, 8000), 8000)
-    data = (root / f"{unknown}.mp3").read_bytes()
-    (root / f"{unknown}.mp3").write_bytes(without_xing(data))  # doesn't say how long it is
+    mp3(root / padded, 29.0)  # 29.0 s of music in 29.2 s of frames: what the published lists count
+    mp3(root / cut, 28.0, says=False)
+    mp3(root / unknown, 29.0).write_bytes(b"x" + (root / f"{unknown}.mp3").read_bytes())
     (root / f"{other}.wav").rename(root / "3" / "stranger.wav")
     found = MTAT.collect(root)
     keys = {item.key for item in found.recordings}
-    assert not keys & {short, empty, other} and unknown in keys and len(keys) == 29
+    assert not keys & {short, empty, other, cut} and {unknown, padded} < keys and len(keys) == 28
     notes = " ".join(found.notes)
     assert (
-        "1 clips shorter than 29.1 s are left out" in notes and f"{empty}.wav: the file has no bytes" in notes
+        "2 clips shorter than 29.1 s are left out" in notes and f"{empty}.wav: the file has no bytes" in notes
     )
     assert f"1 clips of the table are missing: {other}.mp3" in notes
     assert "1 audio files are not in the table: 3/stranger.wav" in notes

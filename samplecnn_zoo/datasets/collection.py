@@ -12,6 +12,7 @@ from typing import Any
 
 from samplecnn_zoo.audio import AudioError, AudioInfo
 from samplecnn_zoo.datasets.local import DataSetError, Progress, no_progress, read_headers
+from samplecnn_zoo.datasets.mp3 import duration_s
 
 __all__ = [
     "CLIP_S",
@@ -223,7 +224,7 @@ def _opened(survey: Survey, progress: Progress) -> Survey:
     """The survey less the files that can't be opened, or are shorter than the set's rule allows."""
     headers = read_headers([item.path for item in survey.recordings], progress)
     bad = {path: header for path, header in headers.items() if isinstance(header, AudioError)}
-    short = {path for path, header in headers.items() if _shorter(header, survey.shortest_s or 0.0)}
+    short = {path for path, header in headers.items() if _shorter(path, header, survey.shortest_s or 0.0)}
     kept = tuple(item for item in survey.recordings if item.path not in bad.keys() | short)
     findings = (
         *survey.findings,
@@ -235,9 +236,17 @@ def _opened(survey: Survey, progress: Progress) -> Survey:
     return replace(survey, recordings=kept, findings=findings)
 
 
-def _shorter(header: AudioInfo | AudioError, shortest_s: float) -> bool:
-    """Whether a file says that it is too short; some files don't say how long they are, and stay."""
-    return isinstance(header, AudioInfo) and (header.duration_s or shortest_s) < shortest_s
+def _shorter(path: Path, header: AudioInfo | AudioError, shortest_s: float) -> bool:
+    """Whether a file is too short; one that doesn't say how long it is stays.
+
+    The published lists count the frames of an mp3 whole, with what a Xing header tells decoders to cut off.
+    """
+    if isinstance(header, AudioError):
+        return False
+    said_s = header.duration_s
+    if path.suffix.lower() == ".mp3" and (said_s or 0.0) < shortest_s:
+        said_s = max(said_s or 0.0, duration_s(path) or 0.0) or None
+    return said_s is not None and said_s < shortest_s
 
 
 def summary(level: str, what: str, names: Sequence[str], *, shown: int = 3) -> list[Finding]:

@@ -13,6 +13,7 @@ from samplecnn_zoo.finding import EXTENSIONS
 Progress = Callable[[Iterable[None], int], Iterable[None]]
 """Wraps steps (iterable, total) for a progress bar."""
 
+KNOWN_EXTENSIONS = EXTENSIONS | {".npy"}
 # Where a clip is there in several formats: the ones that lose nothing first.
 PREFERRED = (".wav", ".flac", ".aif", ".aiff", ".au", ".mp3")
 
@@ -86,13 +87,13 @@ def _preference(name: str) -> tuple[int, str]:
 
 def is_audio(name: str) -> bool:
     """Whether a file name has an extension of audio and is not hidden."""
-    return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def without_extension(name: str) -> str:
     """The name less an extension of audio (or .npy, as in some published lists); other dots belong to it."""
-    suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in EXTENSIONS | {".npy"} else name
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in KNOWN_EXTENSIONS else name
 
 
 def read_headers(

@@ -5,6 +5,7 @@ can't be had any more, is yours. The lists are pickles of Python 2: they are rea
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,10 @@ def _held(vectors: Mapping[Any, Any], tags: tuple[str, ...]) -> dict[str, tuple[
     """Track id → the tags that it has."""
     held = {}
     for track, vector in vectors.items():
-        flags = np.ravel(vector)
-        if flags.shape != (len(tags),) or not np.isin(flags, (0, 1)).all():
+        flags = np.ravel(vector).tolist()  # small: as a list it is faster than as an array
+        if len(flags) != len(tags) or not {*flags} <= {0, 1}:
             raise DataSetError(f"{VECTORS}: {track} has no vector of {len(tags)} zeros and ones")
-        held[str(track)] = tuple(tags[index] for index in np.flatnonzero(flags))
+        held[str(track)] = tuple(compress(tags, flags))
     return held
 
 
