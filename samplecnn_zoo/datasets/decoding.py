@@ -96,14 +96,16 @@ class _Worker:
         self._stopped = False
 
     def ask(self, task: Task) -> Decoded:
-        try:
-            return self._asked(task)
-        except (OSError, ValueError) as error:  # its pipes are broken, or it said half an answer
-            code = self._end()
-            if self._stopped:
-                raise
-            why = f"the decoder died on it (exit code {code}, {type(error).__name__})"
-            return Decoded(task.row, stamp=stamp_of(task.path), error=f"{task.path}: {why}; convert the file")
+        code: int | None = None
+        for _ in range(2):  # it may have died of something else than this file
+            try:
+                return self._asked(task)
+            except (OSError, ValueError):  # its pipes are broken, or it said half an answer
+                code = self._end()
+                if self._stopped:
+                    raise
+        why = f"{task.path}: the decoder died on it twice (exit code {code}); convert the file"
+        return Decoded(task.row, stamp=stamp_of(task.path), error=why)
 
     def stop(self) -> None:
         self._stopped = True
