@@ -16,14 +16,24 @@ SPLITS = {"train": 11, "valid": 3, "test": 4}
 def collection(root: Path, *, seconds: float = 29.4, counts: dict[str, int] | None = None) -> Collection:
     """Noise, a seed a clip, written below `root`; the last clip of each split is only a third as long."""
     root.mkdir(parents=True, exist_ok=True)
-    recordings: list[Recording] = []
+    number = 0
     for split, count in (counts or SPLITS).items():
         for index in range(count):
-            number = len(recordings)
             length = seconds / 3 if index == count - 1 else seconds
-            path = write(root / f"{number:02d}.wav", noise(length, RATE, seed=number), RATE, subtype="PCM_16")
-            recordings.append(Recording(path.stem, path, tags_of(number), split))
-    return Collection("noises", TAGS, tuple(recordings))
+            path = root / f"{number:02d}-{split}.wav"
+            write(path, noise(length, RATE, seed=number), RATE, subtype="PCM_16")
+            number += 1
+    return collection_of(root)
+
+
+def collection_of(root: Path) -> Collection:
+    """The clips that `collection` wrote."""
+    paths = sorted(root.iterdir())
+    recordings = tuple(
+        Recording(path.stem, path, tags_of(number), path.stem.partition("-")[2])
+        for number, path in enumerate(paths)
+    )
+    return Collection("noises", TAGS, recordings)
 
 
 def tags_of(number: int) -> tuple[str, ...]:

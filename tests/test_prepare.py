@@ -4,9 +4,11 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,7 +186,7 @@ def test_a_mended_file_comes_in_and_only_its_shard_is_made_again(tmp_path: Path)
     last = good.recordings[-1].path
     data = last.read_bytes()
     last.unlink()
-    options = {"sample_rate": RATE, "shard_clips": 4}
+    options: dict[str, Any] = {"sample_rate": RATE, "shard_clips": 4}
     broken = prepare(good, tmp_path / "set", **options)
     assert broken.counts == {**SPLITS, "test": 3}
     before = {shard.file: (broken.directory / shard.file).stat().st_ino for shard in broken.shards("train")}
@@ -228,14 +230,15 @@ def test_other_options_or_another_collection_are_refused_and_change_nothing(tmp_
     fewer = replace(all_, recordings=all_.recordings[1:])
     moved = replace(all_, recordings=(replace(all_.recordings[0], split="test"), *all_.recordings[1:]))
     turned = replace(all_, tags=TAGS[::-1])
-    for other, options, words in [
+    cases: list[tuple[Collection, dict[str, Any], str]] = [
         (all_, {"sample_rate": 2000, "shard_clips": 4}, "sample_rate 1000, now it is 2000"),
         (all_, {"sample_rate": RATE, "shard_clips": 5}, "shard_clips 4, now it is 5"),
         (fewer, {"sample_rate": RATE, "shard_clips": 4}, "recordings 18, now it is 17"),
         (moved, {"sample_rate": RATE, "shard_clips": 4}, "recordings_sha256 '"),
         (turned, {"sample_rate": RATE, "shard_clips": 4}, "tags "),
         (replace(all_, name="other"), {"sample_rate": RATE, "shard_clips": 4}, "set 'noises', now"),
-    ]:
+    ]
+    for other, options, words in cases:
         with pytest.raises(PreparedError, match=f"begun with {words}.*prepare into another folder"):
             prepare(other, out, **options)
     assert content(out) == before
@@ -258,8 +261,8 @@ def test_two_runs_do_not_write_one_folder(tmp_path: Path) -> None:
 
 
 def test_too_little_room_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shards.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shards.shutil, "disk_usage", lambda _: usage._replace(free=10**6))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**6))
     monkeypatch.setattr(shards, "decode_all", no_decoding)
     with pytest.raises(PreparedError, match=r"0\.0 GB are needed, 0\.0 GB are free; make room"):
         prepare(collection(tmp_path / "audio"), tmp_path / "set", sample_rate=RATE)
@@ -273,7 +276,7 @@ def test_a_place_that_is_no_folder_is_an_os_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["sample_rate", "shard_clips", "workers"])
 def test_numbers_are_positive(tmp_path: Path, option: str) -> None:
-    options = {"sample_rate": RATE, option: 0}
+    options: dict[str, Any] = {"sample_rate": RATE, option: 0}
     with pytest.raises(ValueError, match=f"{option} must be at least 1, not 0"):
         prepare(collection(tmp_path / "audio"), tmp_path / "set", **options)
     with pytest.raises(ValueError, match="there is no recording"):

@@ -26,7 +26,10 @@ import numpy as np
 from samplecnn_zoo.audio import SILENT_PEAK, AudioError, stream
 from samplecnn_zoo.datasets.records import Pcm, encode_record, to_pcm
 
+COMMAND = (sys.executable, "-m", __name__)  # of a worker
+
 Stamp = tuple[int, int]
+"""Size of a file in bytes, and when it was last changed, in ns."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def _spawn() -> subprocess.Popen[bytes]:
     root = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
