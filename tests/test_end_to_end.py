@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pyarrow import parquet
 from tests.sounds import noise, tone, write
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 MP3_RATE = 16000  # as the real clips have
 RATE = 2000
 SECONDS = 29.3
@@ -22,21 +24,21 @@ TAGS = {"guitar": {0, 1}, "no vocals": {0, 2}, "strange": set[int](), "slow": {1
 FOLDERS = "012abcdef"  # train, train, …, valid (c), test (d to f)
 
 
-def samplecnn(*arguments: object) -> subprocess.CompletedProcess[str]:
+def python(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "samplecnn_zoo", *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def samplecnn(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return python("-m", "samplecnn_zoo", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,17 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     done = samplecnn("prepare", "magnatagatune", "--root", root, "-o", folder / "shards", "--rate", RATE)
     assert "15 train, 3 valid, 9 test clips" in done.stderr
-    options = ("--model", f"samplecnn_{RATE // 1000}k", "--epochs", 2, "--batch", 6, "--per-clip", 1, "--no-jit")
+    options = (
+        "--model",
+        f"samplecnn_{RATE // 1000}k",
+        "--epochs",
+        2,
+        "--batch",
+        6,
+        "--per-clip",
+        1,
+        "--no-jit",
+    )
     samplecnn("train", "--set", folder / "shards", "-o", folder / "run", *options)
     preset = folder / "run" / "preset"
     samplecnn("evaluate", preset, "--set", folder / "shards", "-o", folder / "report", "--record")
@@ -115,3 +127,49 @@ def test_scores_differ_from_sound_to_sound(run: Path) -> None:
     within = np.mean([scores[sounds == sound].std() for sound in np.unique(sounds)])
     between = np.std([scores[sounds == sound].mean() for sound in np.unique(sounds)])
     assert between > 2 * within
+
+
+def test_the_example_for_magnatagatune_runs(root: Path, tmp_path: Path) -> None:
+    recipe = ("--recipe", "small_set", "--rate", 8000, "--epochs", 1)
+    script = EXAMPLES / "train_magnatagatune.py"
+    done = python(script, root, "-o", tmp_path, *recipe, "--limit", 18)
+    assert done.stdout.splitlines()[-1].startswith("ROC-AUC ")
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["clips"] == 6
+    assert (tmp_path / "run" / "preset" / "preset.json").is_file()
+
+
+def test_the_example_for_a_folder_runs_and_goes_on(tmp_path: Path) -> None:
+    for name, hz in (("high", 800), ("low", 100)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(4):
+            write(tmp_path / "data" / name / f"{index}.wav", tone(3, RATE, hz=hz + 5 * index), RATE)
+    script = (EXAMPLES / "train_my_folder.py", tmp_path / "data", "-o", tmp_path / "runs")
+    options = ("--rate", RATE, "--epochs", 1, "--per-clip", 2, "--batch", 4)
+    done = python(*script, *options)
+    report = tmp_path / "runs" / "split" / "report" / "report.json"
+    accuracy = json.loads(report.read_text(encoding="utf-8"))["accuracy"]["value"]
+    assert done.stdout.splitlines()[-1] == f"accuracy {accuracy:.3f}"
+    before = report.stat().st_mtime_ns
+    assert python(*script, *options).stdout == f"accuracy {accuracy:.3f}\n"
+    assert report.stat().st_mtime_ns == before
+
+
+def test_the_example_cross_validates(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every fold of every seed is tested on once, and the spread is that of the seeds."""
+    example = runpy.run_path(str(EXAMPLES / "train_my_folder.py"))
+    asked = []
+
+    def accuracy_of(options: object, split: str, out: Path, seed: int) -> float:
+        asked.append((split, out.name, seed))
+        return 0.2 + 0.2 * seed + 0.1 * (split[5] == "2")
+
+    monkeypatch.setitem(example["main"].__globals__, "accuracy_of", accuracy_of)
+    monkeypatch.setattr(sys, "argv", ["", "data", "-o", "runs", "--folds", "4", "--seeds", "2"])
+    example["main"]()
+    assert asked == [(f"fold:{k + 1}/4:{seed}", f"{seed}_{k}", seed) for seed in range(2) for k in range(4)]
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "seed 0: accuracy 0.225, by fold 0.200 0.300 0.200 0.200"
+    assert out[-1] == "accuracy 0.325 ± 0.100 over 2 seeds"
