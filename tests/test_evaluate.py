@@ -1,6 +1,7 @@
 """Evaluation of presets on prepared sets: the scores, what they are worth, and what can't be evaluated."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -273,6 +274,16 @@ def test_scores_go_into_a_preset_in_the_place_of_older_ones(evaluation: Evaluati
     again = with_scores(replace(record, scores=(older, elsewhere)), evaluation)
     assert again.scores == (*record.scores, elsewhere)
     assert Preset.from_json(again.to_json()) == again
+
+
+def test_the_python_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sets.prepared(tmp_path / "runs" / "shards")
+    sets.preset(tmp_path / "runs" / "preset")
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/evaluation.md", "exec"), {})
+    assert (tmp_path / "runs" / "report" / "report.md").is_file()
 
 
 def test_evaluating_needs_no_framework(preset: str, prepared: Prepared) -> None:

@@ -149,6 +149,7 @@ def test_what_cannot_be_evaluated_is_one_line(preset: Path, prepared: Prepared, 
         ((preset, "--set", tmp_path / "no set"), 2, "prepared.json is missing"),
         ((preset, "--set", prepared.directory, "--split", "valid"), 2, "has no clips in 'valid'"),
         ((preset, "--set", prepared.directory, "--tag-groups", tmp_path / "no"), 1, "No such file"),
+        ((preset, "--set", prepared.directory, "-o", preset / "preset.json" / "x"), 2, "choose an output"),
         (("samplecnn_8k.midi50", "--set", prepared.directory, "--record"), 2, "--record wants the folder"),
     ):
         found, _, err = run(*arguments)

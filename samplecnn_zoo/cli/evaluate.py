@@ -77,6 +77,7 @@ def evaluate(
     try:
         tagger, prepared = _open(preset, folder, engine)
         rules = _rules(tag_groups, clip_groups, prepared, split)
+        _make(output)
         evaluation = _run(tagger, prepared, split, rules=rules, limit=limit, keep=output and output / KEPT)
         _show(evaluation, form)
         if output is not None:
@@ -96,6 +97,15 @@ def _check_use(preset: str, output: Path | None, record: bool, overwrite: bool) 
         fail(f"{output}: a report is there; --overwrite replaces it")
     if record and not (Path(preset) / "preset.json").is_file():
         fail(f"--record wants the folder of a preset, {preset} is none")
+
+
+def _make(output: Path | None) -> None:
+    """Make the folder of the report, before there is work that could be lost."""
+    try:
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{output}: {error.strerror}; choose an output that can be written")
 
 
 def _open(preset: str, folder: Path, engine: str) -> tuple["Tagger", "Prepared"]:
