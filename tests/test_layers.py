@@ -31,21 +31,25 @@ ALLOWED: dict[str, set[str]] = {
     "bulk": {"audio", "files", "formats", "tagger"},
     "cli": {
         "audio",
+        "bulk",
+        "datasets",
         "decoders",
         "engines",
-        "tagger",
-        "zoo",
-        "bulk",
         "formats",
-        "datasets",
+        "models",
+        "tagger",
         "training",
         "visualize",
+        "zoo",
     },
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
 TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "training.distribution"}
-LIGHT = ["", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".models", ".tagger", ".zoo"]
+LIGHT = [
+    "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".models", ".tagger", ".training",
+    ".training.evaluate", ".training.report", ".visualize", ".visualize.report", ".zoo",
+]  # fmt: skip
 
 
 def modules() -> dict[str, ast.Module]:
