@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"zoo", "models"},
     "tagger": {"audio", "zoo", "engines"},
     "datasets": {"audio", "files", "finding"},
-    "training": {"datasets", "models", "tagger", "visualize", "zoo"},
+    "training": {"datasets", "files", "models", "tagger", "visualize", "zoo"},
     "visualize": set(),
     "formats": set(),
     "files": set(),

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from math import isfinite
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from samplecnn_zoo.files import replacing, write_whole
 from samplecnn_zoo.training import metrics
 from samplecnn_zoo.training.metrics import Estimate
 from samplecnn_zoo.training.results import Evaluation, EvaluationError, Figures, TagFigures
@@ -48,8 +48,8 @@ def write_report(evaluation: Evaluation, directory: Path, *, log: Path | None = 
     epochs = read_log(log) if log else {}
     pictures = _draw(evaluation, directory, epochs)
     _write_scores(evaluation, directory / SCORES)
-    _put(directory / PAGE, to_markdown(evaluation, [picture.name for picture in pictures]))
-    _put(directory / REPORT, evaluation.to_json())  # last: where it stands, all else does
+    write_whole(directory / PAGE, to_markdown(evaluation, [picture.name for picture in pictures]).encode())
+    write_whole(directory / REPORT, evaluation.to_json().encode())  # last: where it stands, all else does
     return pictures
 
 
@@ -182,12 +182,5 @@ def _write_scores(evaluation: Evaluation, path: Path) -> None:
     columns: dict[str, Any] = {"key": list(evaluation.keys), "tags": has}
     columns |= {f"score: {tag}": evaluation.scores[:, index] for index, tag in enumerate(evaluation.tags)}
     table = pa.table(columns)
-    partial = path.with_name(f"{path.name}.partial")
-    pyarrow.parquet.write_table(table, partial)
-    os.replace(partial, path)
-
-
-def _put(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as file:
+        pyarrow.parquet.write_table(table, file)
