@@ -179,9 +179,9 @@ def test_an_error_among_the_findings_stops_collecting(tmp_path: Path) -> None:
 
 
 def test_nothing_that_can_be_used_tells_why(tmp_path: Path) -> None:
-    survey = Survey(("a",), (), findings=tuple(summary("warning", "clips are missing", ["x", "y", "z", "w"])))
+    survey = Survey(("a",), (), findings=tuple(summary("warning", "missing clips", ["x", "y", "z", "w"])))
     dataset = DataSet("s", "S", "l", "", "", "files", {}, lambda root: survey)
-    with pytest.raises(DataSetError, match=r"no clip of the set \(4 clips are missing: x, y, z and 1 more\)"):
+    with pytest.raises(DataSetError, match=r"no clip of the set \(missing clips: 4 \(x, y, z and 1 more\)\)"):
         dataset.collect(tmp_path)
 
 
@@ -266,7 +266,7 @@ def test_the_command_checks_a_copy(tmp_path: Path) -> None:
     assert run("midi", "--root", root) == (0, f"{root}: all is as expected\n", "")
     (root / "audio" / "c2.flac").unlink()
     code, said, _ = run("midi", "--root", root)
-    assert (code, said) == (1, "warning: 1 clips of index.csv are missing: audio/c2.flac\n")
+    assert (code, said) == (1, "warning: missing clips of index.csv: 1 (audio/c2.flac)\n")
     assert json.loads(run("midi", "--root", root, "-f", "json")[1])[0]["level"] == "warning"
 
 

@@ -37,8 +37,8 @@ def test_lists_and_vectors_become_recordings(tmp_path: Path) -> None:
     second = found.recordings[1]
     assert second.key == sets.TRACKS[1] and second.tags == found.tags[::3]
     assert found.notes == (
-        "4 lists were used as they are, without a git blob id: 50tagList.txt, msd_id_to_tag_vector.cP, "
-        "filtered_list_train.cP and 1 more",
+        "lists without a git blob id, used as they are: 4 (50tagList.txt, msd_id_to_tag_vector.cP, "
+        "filtered_list_train.cP and 1 more)",
     )
 
 
@@ -51,7 +51,7 @@ def test_audio_is_found_by_the_numbers_and_paths_of_7digital(tmp_path: Path, pat
     options: dict[str, Any] = {"path": path, "lists": "lists"}
     found = MSD.collect(tmp_path, **options)
     assert [item.key for item in found.recordings] == [sets.TRACKS[2]]
-    assert any(note.startswith("23 tracks are missing: ") for note in found.notes)
+    assert any(note.startswith("missing tracks: 23 (") for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +231,8 @@ def test_lists_are_fetched_at_the_commit_and_verified(tmp_path: Path, pinned: Pi
         [*(path.name for path in (source / "MSD_split").iterdir()), IDS]
     )
     assert MSD.collect(root, **BY_ID) == found, "what was fetched once is used again"
+    (tmp_path / "published").rename(tmp_path / "offline")
+    assert MSD.collect(root, fetch="yes", **BY_ID) == found, "and not fetched again"
 
 
 @needs_git
@@ -323,7 +325,7 @@ def test_tagtraum_takes_genres_from_the_labels_and_the_split_from_the_lists(
     found = TAGTRAUM.collect(root)
     assert found.counts() == {"train": 16, "valid": 2, "test": 6} and found.single_label
     assert found.tags == ("Jazz", "New Age", "Rap") and found.recordings[1].tags == ("New Age",)
-    assert "3 genres instead of 15 are in msd_tagtraum_cd2c.cls: Jazz, New Age, Rap" in found.notes
+    assert "msd_tagtraum_cd2c.cls has not 15 genres: 3 (Jazz, New Age, Rap)" in found.notes
 
 
 def test_tagtraum_draws_a_split_without_lists(tmp_path: Path) -> None:

@@ -48,15 +48,15 @@ def test_what_is_odd_in_a_folder_is_said(tmp_path: Path) -> None:
     sets.clip(root / "loose.wav")
     (root / "notes.txt").touch()
     assert [finding.what for finding in FOLDER.validate(root)] == [
-        "1 sub folders hold no audio: tuba",
-        "1 audio files lie in no sub folder and have no class: loose.wav",
+        "sub folders without audio: 1 (tuba)",
+        "audio files in no sub folder, so of no class: 1 (loose.wav)",
     ]
 
 
 def test_a_class_without_a_clip_to_train_on_is_said(tmp_path: Path) -> None:
     sets.folder(tmp_path / "train", clips=3)
     sets.clip(tmp_path / "test" / "oboe" / "0.wav")
-    assert "1 classes have no clip to train on: oboe" in FOLDER.collect(tmp_path).notes
+    assert "classes without a clip to train on: 1 (oboe)" in FOLDER.collect(tmp_path).notes
 
 
 def test_a_folder_too_high_or_too_low_is_refused(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_paths_start_at_the_table_or_are_absolute(tmp_path: Path) -> None:
     root = table(tmp_path / "set", f"path,tags\n0.wav,a\n{sound},b\n../elsewhere/x.flac,b\nno.wav,a\n")
     found = TABLE.collect(root)
     assert [item.path.resolve() for item in found.recordings] == [root / "0.wav", sound, sound]
-    assert found.notes == ("1 files of the table are missing: no.wav",)
+    assert found.notes == ("missing files of the table: 1 (no.wav)",)
 
 
 def test_groups_stay_together_in_a_drawn_split(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_groups_stay_together_in_a_drawn_split(tmp_path: Path) -> None:
 
 def test_a_group_in_several_splits_is_said(tmp_path: Path) -> None:
     text = "path,tags,group,split\n0.wav,a,x,train\n1.wav,b,x,valid\n2.wav,a,y,test\n"
-    assert TABLE.collect(table(tmp_path, text)).notes == ("1 groups lie in several splits: x",)
+    assert TABLE.collect(table(tmp_path, text)).notes == ("groups in several splits: 1 (x)",)
 
 
 def test_train_lends_a_valid_part_to_a_table_too(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_jamendo_finds_a_clone_beside_and_audio_by_a_template(tmp_path: Path) ->
     assert len(JAMENDO.collect(root).recordings) == 11
     (tmp_path / "mtg-jamendo-dataset").rename(tmp_path / "clone")
     found = JAMENDO.collect(root, clone="../clone", path="{stem}.low.mp3")
-    assert len(found.recordings) == 11 and "1 tracks are missing: 10/1210.mp3" in found.notes
+    assert len(found.recordings) == 11 and "missing tracks: 1 (10/1210.mp3)" in found.notes
     with pytest.raises(
         DataSetError, match=r"no such file; clone https://github\.com/MTG/mtg-jamendo-dataset"
     ):

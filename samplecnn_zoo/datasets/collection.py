@@ -228,10 +228,8 @@ def _opened(survey: Survey, progress: Progress) -> Survey:
     kept = tuple(item for item in survey.recordings if item.path not in bad.keys() | short)
     findings = (
         *survey.findings,
-        *summary("warning", "files are unreadable and left out", [str(error) for error in bad.values()]),
-        *summary(
-            "note", f"clips shorter than {survey.shortest_s} s are left out", [*map(str, sorted(short))]
-        ),
+        *summary("warning", "unreadable files", [str(error) for error in bad.values()]),
+        *summary("note", f"clips shorter than {survey.shortest_s} s, left out", [*map(str, sorted(short))]),
     )
     return replace(survey, recordings=kept, findings=findings)
 
@@ -250,8 +248,12 @@ def _shorter(path: Path, header: AudioInfo | AudioError, shortest_s: float) -> b
 
 
 def summary(level: str, what: str, names: Sequence[str], *, shown: int = 3) -> list[Finding]:
-    """A finding about many: how many there are of `what`, and the first few by name; none about none."""
+    """A finding about many: how many there are of `what`, and the first few by name; none about none.
+
+    >>> summary("warning", "missing clips", ["a", "b", "c", "d"])
+    [Finding(level='warning', what='missing clips: 4 (a, b, c and 1 more)')]
+    """
     if not names:
         return []
     more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
-    return [Finding(level, f"{len(names):,} {what}: {', '.join(names[:shown])}{more}")]
+    return [Finding(level, f"{what}: {len(names):,} ({', '.join(names[:shown])}{more})")]

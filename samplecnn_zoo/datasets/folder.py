@@ -6,7 +6,7 @@ from pathlib import Path
 
 from samplecnn_zoo.audio import find_audio
 from samplecnn_zoo.datasets.collection import DataSet, Finding, Recording, Survey, summary
-from samplecnn_zoo.datasets.local import DataSetError
+from samplecnn_zoo.datasets.local import DataSetError, is_audio
 from samplecnn_zoo.datasets.stratify import RULES, SPLIT_NAMES, draw, hold_out, parse_rule
 
 
@@ -80,11 +80,11 @@ def _odd(root: Path, folders: list[Path], recordings: list[Recording]) -> list[F
     used = {item.key.partition("/")[0] for item in recordings}
     trained = Counter(item.tags[0] for item in recordings if item.split == "train")
     untrained = sorted({item.tags[0] for item in recordings} - trained.keys())
-    loose = [path.name for path in find_audio(root) if path.parent == root]
+    loose = sorted(path.name for path in root.iterdir() if path.is_file() and is_audio(path.name))
     return [
-        *summary("warning", "sub folders hold no audio", [f.name for f in folders if f.name not in used]),
-        *summary("warning", "classes have no clip to train on", untrained),
-        *summary("warning", "audio files lie in no sub folder and have no class", loose),
+        *summary("warning", "sub folders without audio", [f.name for f in folders if f.name not in used]),
+        *summary("warning", "classes without a clip to train on", untrained),
+        *summary("warning", "audio files in no sub folder, so of no class", loose),
     ]
 
 

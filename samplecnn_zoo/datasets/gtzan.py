@@ -35,8 +35,8 @@ def survey(root: Path, split: str = "filtered") -> Survey:
     ]
     wanted = filtered_split() if split == "filtered" else _all_tracks()
     findings: list[Finding] = [
-        *summary("warning", "clips are missing", sorted(set(wanted) - files.keys())),
-        *summary("note", "clips are not in the fault-filtered split", sorted(files.keys() - splits.keys())),
+        *summary("warning", "missing clips", sorted(set(wanted) - files.keys())),
+        *summary("note", "clips outside of the fault-filtered split", sorted(files.keys() - splits.keys())),
     ]
     official = split == "filtered"
     return Survey(GENRES, tuple(recordings), True, tuple(findings), shortest_s=0.0, official=official)

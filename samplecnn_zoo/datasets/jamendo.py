@@ -47,7 +47,7 @@ def survey(root: Path, clone: str = "", path: str = "") -> Survey:
     missing = [track.path for track in tracks if files[track.track] is None]
     findings = [
         *([] if len(tags) == NUM_TAGS else [Finding("warning", f"{len(tags)} tags instead of {NUM_TAGS}")]),
-        *summary("warning", "tracks are missing", missing),
+        *summary("warning", "missing tracks", missing),
     ]
     return Survey(tags, tuple(recordings), findings=tuple(findings))
 

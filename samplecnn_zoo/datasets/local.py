@@ -103,10 +103,13 @@ def read_headers(
     headers: dict[Path, AudioInfo | AudioError] = {}
 
     def steps() -> Iterator[None]:
-        with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+        pool = ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1)))
+        try:
             for path, header in zip(paths, pool.map(_header, paths), strict=True):
                 headers[path] = header
                 yield
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the files under way alone
 
     for _ in progress(steps(), len(paths)):
         pass

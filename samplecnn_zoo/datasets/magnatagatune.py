@@ -105,9 +105,9 @@ def survey(root: Path, names: str = "paper", length: str = "check", audio: str =
     recordings.sort(key=lambda item: item.key)
     findings = [
         *_odd_tags(top),
-        *summary("note", "clips have none of the top tags and are left out", _untagged(annotations, top)),
-        *summary("warning", "clips of the table are missing", missing),
-        *summary("warning", "audio files are not in the table", shelf.strangers()),
+        *summary("note", "clips without any of the top tags, left out", _untagged(annotations, top)),
+        *summary("warning", "missing clips of the table", missing),
+        *summary("warning", "audio files that the table doesn't name", shelf.strangers()),
     ]
     tags = tuple(paper_name(tag) if renamed else tag for tag in top)
     shortest_s = CLIP_S if checked else None
@@ -134,7 +134,7 @@ def _odd_tags(top: Sequence[str]) -> list[Finding]:
     other = [f"{tag} (not {want})" for tag, want in zip(found, published, strict=False) if tag != want]
     if not other:
         other = [f"there are {len(found)}"]
-    return summary("warning", f"of the top tags differ from the published list; is {TABLE} whole?", other)
+    return summary("warning", f"top tags that differ from the published list; is {TABLE} whole?", other)
 
 
 MAGNATAGATUNE = DataSet(

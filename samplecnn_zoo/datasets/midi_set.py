@@ -22,7 +22,7 @@ def survey(root: Path) -> Survey:
         if (path := files[clip.file])
     ]
     missing = [f"audio/{name}.flac" for name, path in files.items() if path is None]
-    findings = summary("warning", "clips of index.csv are missing", missing)
+    findings = summary("warning", "missing clips of index.csv", missing)
     return Survey(tuple(tags), tuple(recordings), findings=tuple(findings))
 
 

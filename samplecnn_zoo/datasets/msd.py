@@ -54,8 +54,8 @@ def survey(root: Path, lists: str = "", fetch: str = "no", path: str = "{path}")
             missing.append(where(track))
     findings = [
         *read.findings(),
-        *summary("warning", "tracks of the lists have no tag vector", untagged),
-        *summary("warning", "tracks are missing", missing),
+        *summary("warning", "tracks of the lists without a tag vector", untagged),
+        *summary("warning", "missing tracks", missing),
     ]
     return Survey(tags, tuple(recordings), findings=tuple(findings))
 
@@ -111,7 +111,7 @@ class Reader:
 
     def findings(self) -> list[Finding]:
         """What was read without an id to verify it by."""
-        return summary("note", "lists were used as they are, without a git blob id", self._unverified)
+        return summary("note", "lists without a git blob id, used as they are", self._unverified)
 
     def _read(self, name: str) -> Any:
         self._verify(name)

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,23 +33,33 @@ class Pinned:
     commit: str
     folder: str
 
-    def fetch(self, place: Path, names: Iterable[str], optional: Iterable[str] = ()) -> None:
-        """Bring files of the folder into `place`; with their ids, each file whole or not at all.
+    def fetch(self, place: Path, names: Sequence[str], optional: Sequence[str] = ()) -> None:
+        """Bring files of the folder into `place` with their ids, unless they are there and right.
+
+        Each file is written whole or not at all.
 
         Raises:
             DataSetError: git is missing or reports an error, a file is not in the folder, or `place` can't
                 be written.
         """
+        if self._is_whole(place, names):
+            return
         try:
             place.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place, prefix=".fetch-") as scratch:
-                self._fetch(place, Path(scratch), list(names), set(optional))
+                self._fetch(place, Path(scratch), names, set(optional))
         except OSError as error:
             raise DataSetError(
                 f"{place}: can't be written ({error.strerror}); choose another folder"
             ) from error
 
-    def _fetch(self, place: Path, scratch: Path, names: list[str], optional: set[str]) -> None:
+    def _is_whole(self, place: Path, names: Sequence[str]) -> bool:
+        try:
+            return all(self.verified(place, name) for name in names)
+        except DataSetError:
+            return False
+
+    def _fetch(self, place: Path, scratch: Path, names: Sequence[str], optional: set[str]) -> None:
         _git(scratch, "init", "--quiet", "--bare", ".")
         _git(scratch, "remote", "add", "origin", self.url)
         # A partial clone: only the files that are asked for travel.

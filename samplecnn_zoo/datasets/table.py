@@ -81,7 +81,7 @@ def survey(root: Path, table: str = "", split: str = "", labels: str = "auto") -
         for row in rows
         if row.path not in gone
     ]
-    findings = [*notes, *summary("warning", "files of the table are missing", missing)]
+    findings = [*notes, *summary("warning", "missing files of the table", missing)]
     return Survey(tags, tuple(recordings), single, tuple(findings))
 
 
@@ -125,7 +125,7 @@ def _shared_groups(groups: dict[str, str], splits: dict[str, str]) -> list[Findi
     for path, group in groups.items():
         parts.setdefault(group, set()).add(splits[path])
     shared = sorted(group for group, found in parts.items() if len(found) > 1)
-    return summary("warning", "groups lie in several splits", shared)
+    return summary("warning", "groups in several splits", shared)
 
 
 TABLE = DataSet(

@@ -72,12 +72,12 @@ def survey(
     missing = [template.fill(id=track) for track, found in files.items() if found is None]
     findings = [
         *reader.findings(),
-        *summary("warning", "tracks of the lists have no genre", [t for t in splits if t not in labels]),
-        *summary("warning", "tracks are missing", missing),
+        *summary("warning", "tracks of the lists without a genre", [t for t in splits if t not in labels]),
+        *summary("warning", "missing tracks", missing),
     ]
     genres = tuple(sorted(set(labels.values())))
     if len(genres) != NUM_GENRES:
-        findings += summary("warning", f"genres instead of {NUM_GENRES} are in {LABELS}", genres)
+        findings += summary("warning", f"{LABELS} has not {NUM_GENRES} genres", genres)
     return Survey(genres, tuple(recordings), True, tuple(findings), official=published)
 
 
