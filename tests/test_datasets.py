@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Self
 import pytest
 from typer.testing import CliRunner
 
+from samplecnn_zoo.audio import AudioError
 from samplecnn_zoo.cli import app
 from samplecnn_zoo.datasets import (
     DATASETS,
@@ -21,6 +23,7 @@ from samplecnn_zoo.datasets import (
     Finding,
     Recording,
     get,
+    local,
 )
 from samplecnn_zoo.datasets.collection import SPLITS, Survey, summary
 from samplecnn_zoo.datasets.local import Shelf, Template
@@ -45,6 +48,7 @@ CASES = {
     "table": Case(sets.own_table),
     "midi": Case(sets.midi),
 }
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "datasets.md"
 every_set = pytest.mark.parametrize("name", list(DATASETS))
 
 
@@ -238,6 +242,27 @@ def test_a_template_that_cannot_be_filled_is_refused(text: str, match: str) -> N
         Template("path", text, ["id"]).fill(id="TRAAA")
 
 
+def test_a_stopped_bar_leaves_the_other_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def header(path: Path) -> AudioError:
+        opened.append(path)
+        time.sleep(0.02)
+        return AudioError(path, "missing", "gone")
+
+    def stopped(steps: Iterable[None], _: int) -> Iterator[None]:
+        for step in steps:
+            yield step
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "_header", header)
+    with pytest.raises(KeyboardInterrupt):
+        local.read_headers([tmp_path / str(number) for number in range(5000)], stopped)
+    done = len(opened)
+    time.sleep(0.1)
+    assert len(opened) == done < 500
+
+
 def run(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["datasets", *map(str, arguments)])
     return result.exit_code, result.stdout, result.stderr
@@ -286,6 +311,17 @@ def test_the_command_checks_a_copy(tmp_path: Path) -> None:
 def test_wrong_use_of_the_command_is_one_line_and_code_2(arguments: list[str], match: str) -> None:
     code, _, said = run(*arguments)
     assert code == 2 and match in " ".join(said.split())
+
+
+@pytest.mark.skipif(not DOCUMENT.is_file(), reason="the tests run without the project's files")
+def test_the_document_tells_each_set_its_counts_and_its_options() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, dataset in DATASETS.items():
+        assert f"| `{name}` |" in text
+        assert "/".join(f"{count:,}" for count in dataset.expected.values()) in text
+        section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        for option in dataset.options:
+            assert f"`{option}`" in section or f"`{option}=" in section, f"{name}: {option}"
 
 
 def test_the_package_of_the_sets_imports_no_framework() -> None:

@@ -101,18 +101,18 @@ def read_headers(
 ) -> dict[Path, AudioInfo | AudioError]:
     """What each file says of itself, or why it can't be read; many files at a time, nothing is decoded."""
     headers: dict[Path, AudioInfo | AudioError] = {}
+    pool = ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1)))
 
     def steps() -> Iterator[None]:
-        pool = ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1)))
-        try:
-            for path, header in zip(paths, pool.map(_header, paths), strict=True):
-                headers[path] = header
-                yield
-        finally:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the files under way alone
+        for path, header in zip(paths, pool.map(_header, paths), strict=True):
+            headers[path] = header
+            yield
 
-    for _ in progress(steps(), len(paths)):
-        pass
+    try:
+        for _ in progress(steps(), len(paths)):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the files under way alone
     return headers
 
 
