@@ -106,6 +106,21 @@ def test_a_table_may_be_separated_by_commas_tabs_or_semicolons(tmp_path: Path, d
     assert found.counts() == {"train": 1, "valid": 1, "test": 1} and found.single_label
 
 
+def test_cells_may_be_quoted_empty_or_missing(tmp_path: Path) -> None:
+    sets.clip(tmp_path / "a, \u2028b.wav")
+    text = 'path,tags,group\r\n"a, \u2028b.wav","x|y z"\r\n\r\n,,\r\n0.wav\r\n'
+    found = TABLE.collect(table(tmp_path, text))
+    assert [(item.key, item.tags) for item in found.recordings] == [
+        ("a, \u2028b.wav", ("x", "y z")),
+        ("0.wav", ()),
+    ]
+
+
+def test_a_cell_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"tracks\.csv, line 2: this is no table \(field larger"):
+        TABLE.collect(table(tmp_path, "path,tags\n0.wav," + 200_000 * "x"))
+
+
 def test_paths_start_at_the_table_or_are_absolute(tmp_path: Path) -> None:
     sound = sets.clip(tmp_path / "elsewhere" / "x.flac")
     root = table(tmp_path / "set", f"path,tags\n0.wav,a\n{sound},b\n../elsewhere/x.flac,b\nno.wav,a\n")

@@ -1,12 +1,18 @@
 """MTG-Jamendo, the 50 most frequent tags, official split 0."""
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from samplecnn_zoo.datasets.collection import DataSet, Finding, Recording, Survey, summary
-from samplecnn_zoo.datasets.local import DataSetError, Shelf, Template, read_text, without_extension
+from samplecnn_zoo.datasets.local import (
+    DataSetError,
+    Shelf,
+    Template,
+    read_text,
+    table_rows,
+    without_extension,
+)
 
 # How the project's own tables name their parts.
 PARTS = {"train": "train", "valid": "validation", "test": "test"}
@@ -64,7 +70,7 @@ def _clone(root: Path, clone: str) -> Path:
 def _tracks(clone: Path) -> Iterator[Track]:
     for split, part in PARTS.items():
         table = clone / TABLES.format(part=part)
-        rows = csv.reader(read_text(table, GET).splitlines(), delimiter="\t")
+        rows = (row for _, row in table_rows(table, read_text(table, GET), "\t"))
         if (header := next(rows, [])) != COLUMNS:
             raise DataSetError(
                 f"{table}: its columns are {', '.join(header)}, not {', '.join(COLUMNS)}; {GET}"

@@ -1,5 +1,7 @@
 """A local copy of a set: its files by name in whatever format, their headers, and options given as texts."""
 
+import csv
+import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -137,6 +139,21 @@ def read_text(path: Path, way_out: str) -> str:
         raise DataSetError(f"{path}: can't be read ({error.strerror}); {way_out}") from error
     except UnicodeDecodeError as error:
         raise DataSetError(f"{path}: this is no UTF-8 text (byte {error.start}); {way_out}") from error
+
+
+def table_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The number of its last line and the cells of each row of a table that are not all empty.
+
+    Raises:
+        DataSetError: A row can't be taken apart.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for row in reader:
+            if any(row):
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise DataSetError(f"{path}, line {reader.line_num}: this is no table ({error})") from error
 
 
 def choice(name: str, value: object, allowed: Sequence[str]) -> str:

@@ -5,14 +5,20 @@ in the order of the columns; clips with at least one of them and at least 29.1 s
 on, c is the valid part, d to f are tested on.
 """
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from samplecnn_zoo.datasets.collection import CLIP_S, DataSet, Finding, Recording, Survey, summary
-from samplecnn_zoo.datasets.local import DataSetError, Shelf, choice, read_text, without_extension
+from samplecnn_zoo.datasets.local import (
+    DataSetError,
+    Shelf,
+    choice,
+    read_text,
+    table_rows,
+    without_extension,
+)
 from samplecnn_zoo.datasets.published import lines
 
 TABLE = "annotations_final.csv"
@@ -54,7 +60,7 @@ def read_annotations(path: Path) -> tuple[list[str], list[Annotation]]:
     Raises:
         DataSetError: It is not the table: its last column is no mp3_path, or a row has other columns.
     """
-    rows = csv.reader(read_text(path, GET).splitlines(), delimiter="\t")
+    rows = (row for _, row in table_rows(path, read_text(path, GET), "\t"))
     header = next(rows, [])
     if header[:1] != ["clip_id"] or header[-1:] != ["mp3_path"] or len(header) < 3:
         raise DataSetError(
@@ -62,7 +68,7 @@ def read_annotations(path: Path) -> tuple[list[str], list[Annotation]]:
             f"not {', '.join(header[:3]) or 'an empty one'}; {GET}"
         )
     tags = header[1:-1]
-    return tags, [_annotation(path, row, tags) for row in rows if row]
+    return tags, [_annotation(path, row, tags) for row in rows]
 
 
 def _annotation(path: Path, row: Sequence[str], tags: Sequence[str]) -> Annotation:

@@ -1,12 +1,11 @@
 """A table of clips: CSV or TSV with the columns path and tags, and if wanted split and group."""
 
-import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from samplecnn_zoo.datasets.collection import DataSet, Finding, Recording, Survey, summary
-from samplecnn_zoo.datasets.local import DataSetError, choice, read_text
+from samplecnn_zoo.datasets.local import DataSetError, choice, read_text, table_rows
 from samplecnn_zoo.datasets.stratify import RULES, SPLIT_NAMES, draw, hold_out, parse_rule
 
 SEPARATORS = "|;"  # between the tags of a cell
@@ -33,25 +32,23 @@ def read_rows(table: Path) -> list[Row]:
     """
     way_out = f"give a table with the columns {', '.join(NEEDED)} and if wanted split, group"
     text = read_text(table, way_out)
-    header, _, _ = text.partition("\n")
-    delimiter = next((mark for mark in "\t,;" if mark in header), ",")
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    names = {name.strip().lower(): name for name in reader.fieldnames or ()}
+    first, _, _ = text.partition("\n")
+    rows = table_rows(table, text, next((mark for mark in "\t,;" if mark in first), ","))
+    names = [name.strip().lower() for name in next(rows, (0, []))[1]]
     if missing := [name for name in NEEDED if name not in names]:
         raise DataSetError(f"{table}: there is no column {missing[0]!r}; {way_out}")
-    columns = {name: names[name] for name in KNOWN if name in names}
-    return [_row(table, reader.line_num, {k: row[v] or "" for k, v in columns.items()}) for row in reader]
+    return [_row(table, line, dict(zip(names, row, strict=False))) for line, row in rows]
 
 
 def _row(table: Path, line: int, cells: dict[str, str]) -> Row:
-    cells = {name: cell.strip() for name, cell in cells.items()}
+    cells = {name: cells.get(name, "").strip() for name in KNOWN}
     where = f"{table}, line {line}"
     if not cells["path"]:
         raise DataSetError(f"{where}: the path is empty; name the audio file")
-    split = cells.get("split", "").lower()
+    split = cells["split"].lower()
     if split and split not in SPLIT_NAMES:
         raise DataSetError(f"{where}: the split is train, valid or test, not {split!r}")
-    return Row(line, cells["path"], _tags(cells["tags"]), SPLIT_NAMES.get(split, ""), cells.get("group", ""))
+    return Row(line, cells["path"], _tags(cells["tags"]), SPLIT_NAMES.get(split, ""), cells["group"])
 
 
 def _tags(cell: str) -> tuple[str, ...]:
