@@ -46,7 +46,8 @@ class SegmentSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras pub
     """Shuffled segments with the labels of their clips, in full batches: one epoch, then the next one.
 
     Its elements are ((batch, segment_samples, 1) float32 in ±1, (batch, tags) float32), a function of the
-    arguments alone. Keras calls `on_epoch_end`, after which the elements are those of the next epoch.
+    arguments alone. Keras calls `on_epoch_end`, after which the elements are those of the next epoch. It also
+    shuffles the batches once more: `model.fit(sequence, shuffle=False)` keeps this order.
 
     Args:
         source: A prepared set, or a `ClipArray`.

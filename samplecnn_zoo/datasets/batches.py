@@ -78,6 +78,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.shuffle_segments is not None and self.shuffle_segments < 1:
+            raise ValueError(f"shuffle_segments must be at least 1, not {self.shuffle_segments}")
         self.batches()
 
     def batches(self) -> int:

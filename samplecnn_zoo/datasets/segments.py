@@ -149,8 +149,6 @@ def _shuffled(clips: int, per_clip: int, window: int | None, seeds: Sequence[int
     total = clips * per_clip
     if window is None or window >= total:
         return np.random.default_rng([*seeds, WINDOWS]).permutation(total)
-    if window < 1:
-        raise ValueError(f"shuffle_segments must be at least 1, not {window}")
     run = max(1, window // per_clip)
     offset = int(np.random.default_rng([*seeds, CLIPS]).integers(run))  # runs differ from epoch to epoch
     run_of_clip = (np.arange(clips) + offset) // run
