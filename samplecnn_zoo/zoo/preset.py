@@ -94,7 +94,8 @@ class SegmentRule:
             _require(self.windows is not None, "the segment rule 'even' needs a number of windows")
             _require(self.hop_samples is None, "the segment rule 'even' has windows, not hop_samples")
         else:
-            _require(self.windows is None and self.to_end, "the segment rule 'cover' has no windows or to_end")
+            plain = self.windows is None and self.to_end
+            _require(plain, "the segment rule 'cover' has no windows or to_end")
 
 
 @dataclass(frozen=True)

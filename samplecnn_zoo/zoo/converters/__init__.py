@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samplecnn_zoo.zoo.converters import lee
+from samplecnn_zoo.zoo.converters import clmr, lee, won
 from samplecnn_zoo.zoo.converters.checkpoint import Checkpoint, assign
 from samplecnn_zoo.zoo.preset import Preset, PresetError
 from samplecnn_zoo.zoo.published import PUBLISHED, Published, numbered
@@ -16,7 +16,11 @@ from samplecnn_zoo.zoo.save import save_pretrained
 if TYPE_CHECKING:
     import keras
 
-_READERS: Mapping[str, Callable[[Path], Checkpoint]] = {"lee": lee.read}
+_READERS: Mapping[str, Callable[[Path], Checkpoint]] = {
+    "clmr": clmr.read,
+    "lee": lee.read,
+    "won": won.read,
+}
 
 
 def convert(file: Path, name: str, out: Path, *, tags: Sequence[str] | None = None) -> Path:
