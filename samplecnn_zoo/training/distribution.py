@@ -2,12 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samplecnn_zoo.training.recipe import TrainingError
-
-if TYPE_CHECKING:
-    import keras
 
 
 @contextlib.contextmanager
@@ -64,16 +61,11 @@ def _first(found: list[str], devices: int) -> list[str]:
     return found[:devices]
 
 
-def synchronized(model: "keras.Model", devices: int) -> "keras.Model":
-    """Return the network with BatchNormalization over the whole batch, not over each device's part.
+def normalizes_apart(devices: int) -> bool:
+    """Whether each device would normalize its own part of a batch unless BatchNormalization is synchronized.
 
-    A MirroredStrategy normalizes per device unless told otherwise; on JAX the batch is one anyway.
+    A MirroredStrategy does; on JAX the batch is one anyway.
     """
     import keras
 
-    from samplecnn_zoo.training.network import rebuild
-
-    if devices == 1 or keras.backend.backend() != "tensorflow":
-        return model
-    norms = (layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
-    return rebuild(model, {layer.name: {"synchronized": True} for layer in norms})
+    return devices > 1 and bool(keras.backend.backend() == "tensorflow")

@@ -6,6 +6,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -60,24 +61,21 @@ class Feed:
 
     def training(self, epoch: int, skip: int = 0) -> Any:
         """Return the batches of an epoch after the first `skip`: (b, segment, 1) in ±1, (b, tags) float32."""
-        make: Any
-        if self.kind == "tfdata":
-            from samplecnn_zoo.datasets.pipeline import training_dataset as make
-        else:
-            from samplecnn_zoo.datasets.arrays import SegmentSequence as make
         changes = self.recipe.augmentation
-        return make(
-            self.prepared,
-            "train",
-            self._segments,
-            batch_size=self.recipe.batch_size,
-            seed=self.seed,
-            epoch=epoch,
-            skip_batches=skip,
-            augmentation=Augmentation(**changes) if changes else None,
-            normalization=self.normalization,
-            limit=self.limit,
-        )
+        options: dict[str, Any] = {
+            "segments": self._segments,
+            "batch_size": self.recipe.batch_size,
+            "seed": self.seed,
+            "augmentation": Augmentation(**changes) if changes else None,
+            "normalization": self.normalization,
+        }
+        if self.kind == "arrays":
+            clips = clips_of(self.prepared, "train").limited(self.limit)
+            return _Rest(Training(clips=clips, **options), epoch, skip)
+        from samplecnn_zoo.datasets.pipeline import training_dataset
+
+        place: dict[str, Any] = {"epoch": epoch, "skip_batches": skip, "limit": self.limit}
+        return training_dataset(self.prepared, "train", **options, **place)
 
     @property
     def _segments(self) -> Segments:
@@ -105,6 +103,21 @@ class Feed:
             missing = size - len(rows)
             clips = np.concatenate([rows.astype(np.intp), np.full(missing, -1, np.intp)])
             yield np.concatenate([audio, np.repeat(audio[:1], missing, axis=0)]), clips
+
+
+class _Rest(keras.utils.PyDataset):  # type: ignore[misc]  # Keras publishes no types
+    """What is left of one epoch, and never the next one: `fit` announces an epoch's end before the first, too."""
+
+    def __init__(self, training: Training, epoch: int, skip: int) -> None:
+        super().__init__()  # with threads, Keras on torch begins with the second batch
+        self._read = training.epoch(epoch)
+        self._batches = range(skip, training.batches())
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+        return self._read(self._batches[index])
 
 
 def choose(kind: str) -> str:

@@ -14,7 +14,7 @@ from samplecnn_zoo.training import checkpoint as checkpoints
 from samplecnn_zoo.training import network, run
 from samplecnn_zoo.training.callbacks import EveryBatch, EveryMinutes, RestoreMetrics, StopOnNaN, go_back
 from samplecnn_zoo.training.checkpoint import Arrays, Checkpoint, Standing, assign, weights_of
-from samplecnn_zoo.training.distribution import data_parallel, synchronized
+from samplecnn_zoo.training.distribution import data_parallel, normalizes_apart
 from samplecnn_zoo.training.feed import Feed, Floats, choose
 from samplecnn_zoo.training.logs import write_logs
 from samplecnn_zoo.training.outcome import About, save_preset
@@ -100,7 +100,7 @@ def train(
         "recipe": recipe.facts(),
         "set": _set_facts(prepared),
         "start_from": None if start_from is None else preset_info(start_from).weights_sha256,
-        **{"seed": seed, "limit": limit, "devices": devices},
+        **{"seed": seed, "limit": limit, "data": kind, "devices": devices},
         "backend": keras.backend.backend(),
     }
     with run.opened(folder, identity), data_parallel(devices, recipe.batch_size):
@@ -109,7 +109,7 @@ def train(
             return folder / run.PRESET
         keras.utils.set_random_seed(seed)
         work = _Work(recipe, prepared, folder, progress)
-        work.build(None if start_from is None else str(start_from), devices)
+        work.build(None if start_from is None else str(start_from), seed, devices)
         work.feed_from(kind, seed, limit)
         work.take_up()
         work.epochs(checkpoint_minutes)
@@ -139,7 +139,7 @@ class _Work:
         self.best: Arrays = []  # weights of standing.best
         self.sums: Arrays = []  # metrics of the epoch that a checkpoint was in
 
-    def build(self, start_from: str | None, devices: int) -> None:
+    def build(self, start_from: str | None, seed: int, devices: int) -> None:
         """Make the network twice: as it will be saved, and as it is trained."""
         data = self.prepared
         kind: dict[str, Any] = {"rate": data.sample_rate, "single_label": data.single_label}
@@ -152,7 +152,7 @@ class _Work:
             self.normalization = self.plain.preset.normalization
             if new_head:
                 self.progress(f"{start_from}: its tags are others, so the head is new and untrained")
-        model = synchronized(network.rebuild(self.plain, {}), devices)
+        model = network.trainable_copy(self.plain, seed, synchronized=normalizes_apart(devices))
         self.model = network.in_precision(model, self.recipe.precision)
 
     def feed_from(self, kind: str, seed: int, limit: int | None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
 import samplecnn_zoo.models as models
 from samplecnn_zoo.training.freezing import freeze
@@ -99,6 +100,26 @@ def rebuild(model: keras.Model, changes: Mapping[str, Mapping[str, Any]]) -> ker
     new: keras.Model = keras.saving.deserialize_keras_object(config, safe_mode=True)
     copy_weights(model, new)
     return new
+
+
+def trainable_copy(model: keras.Model, seed: int, *, synchronized: bool = False) -> keras.Model:
+    """Return the network as it is trained; the given one stays as it is to be saved.
+
+    Each Dropout gets a seed of its own: without one, Keras on torch draws from a generator that is no part of
+    the model, so that no checkpoint holds it.
+
+    Args:
+        model: The network.
+        seed: Of the run.
+        synchronized: BatchNormalization over all devices' parts of a batch, where each would see its own.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    for index, layer in enumerate(model.layers):
+        if isinstance(layer, keras.layers.Dropout):
+            changes[layer.name] = {"seed": int(np.random.default_rng((seed, index)).integers(2**31))}
+        if synchronized and isinstance(layer, keras.layers.BatchNormalization):
+            changes[layer.name] = {"synchronized": True}
+    return rebuild(model, changes)
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
