@@ -1,11 +1,13 @@
 """The command `samplecnn`: a function a command, their options, and what they do alike with many files."""
 
 from samplecnn_zoo.cli.commands import app, main
+from samplecnn_zoo.cli.convert import convert
 from samplecnn_zoo.cli.datasets import datasets
 from samplecnn_zoo.cli.evaluate import evaluate
 from samplecnn_zoo.cli.prepare import prepare
 from samplecnn_zoo.cli.train import train
 
+app.command()(convert)
 app.command()(datasets)
 app.command()(prepare)
 app.command()(evaluate)

@@ -2,10 +2,10 @@
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samplecnn_zoo.zoo.find import resolve
 from samplecnn_zoo.zoo.network import parse_network
@@ -119,12 +119,15 @@ def _with_new_head(stored: StoredPreset, tags: tuple[str, ...]) -> StoredPreset:
         tags=tags,
         scores=(),  # figures and history are those of the old head
         training=None,
-        arguments={**stored.preset.arguments, "num_tags": len(tags)},
+        arguments=_with_tags(stored.preset.arguments, len(tags)),
         description=f"{stored.preset.name} with a new head",
         weights_sha256=None,
         config_sha256=None,
     )
     config = copy.deepcopy(dict(stored.config))
+    if stored.preset.is_encoder:
+        _append_head(config["config"], stored, len(tags))
+        return StoredPreset(preset, config, parse_network(config), stored.weights)
     head = next(entry for entry in config["config"]["layers"] if entry["name"] == stored.network.output)
     if head["class_name"] != "Dense":
         raise PresetError(
@@ -133,3 +136,31 @@ def _with_new_head(stored: StoredPreset, tags: tuple[str, ...]) -> StoredPreset:
     head["config"]["units"] = len(tags)
     weights = {name: arrays for name, arrays in stored.weights.items() if name != head["name"]}
     return StoredPreset(preset, config, parse_network(config), weights)
+
+
+def _with_tags(arguments: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Return the builder's arguments for a network that ends in `count` tags."""
+    return {name: value for name, value in arguments.items() if name != "include_top"} | {"num_tags": count}
+
+
+def _append_head(config: dict[str, Any], stored: StoredPreset, count: int) -> None:
+    """Put a Dense layer for `count` tags on an encoder, in its configuration."""
+    tensor = {
+        "class_name": "__keras_tensor__",
+        "config": {
+            "shape": [None, len(stored.preset.tags)],
+            "dtype": "float32",
+            "keras_history": [stored.network.output, 0, 0],
+        },
+    }
+    head = {
+        "module": "keras.layers",
+        "class_name": "Dense",
+        "config": {"name": "tags", "units": count, "activation": "sigmoid"},
+        "registered_name": None,
+        "build_config": {"input_shape": [None, len(stored.preset.tags)]},
+        "name": "tags",
+        "inbound_nodes": [{"args": [tensor], "kwargs": {}}],
+    }
+    config["layers"].append(head)
+    config["output_layers"] = [["tags", 0, 0]]

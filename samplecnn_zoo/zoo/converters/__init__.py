@@ -1,9 +1,11 @@
 """Published weight files → preset directories: local files only, and nothing in them is executed."""
 
+import contextlib
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,26 +42,67 @@ def convert(file: Path, name: str, out: Path, *, tags: Sequence[str] | None = No
             architecture, holds anything but arrays and plain containers, or `tags` do not fit.
         FileExistsError: if `out` holds something.
     """
-    if name not in PUBLISHED:
-        close = difflib.get_close_matches(name, PUBLISHED, n=1)
-        way_out = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(PUBLISHED)}"
-        raise PresetError(f"no published preset is called {name!r}; {way_out}")
-    return convert_record(Path(file), PUBLISHED[name], Path(out), tags=tags)
+    return convert_record(Path(file), _published(name), Path(out), tags=tags)
 
 
 def convert_record(file: Path, record: Published, out: Path, *, tags: Sequence[str] | None = None) -> Path:
     """Write the checkpoint in `file`, which is what `record` says, as `convert` does; errors as there."""
-    try:
+    with _naming(file):
         original = _is_original(file, record)
         checkpoint = _READERS[record.family](file)
         record = _with_head(record, checkpoint)
         preset = record.preset(tags=tags, **({} if original else _unverified(record)))
-        model = _build(preset)
-        assign(model, checkpoint, record.name)
-    except PresetError as error:
-        raise PresetError(f"{file}: {error}") from error
+        model = _filled(preset, checkpoint, record.name)
     save_pretrained(model, out, preset=preset)
     return out
+
+
+def convert_like(
+    file: Path, like: str, out: Path, *, tags: Sequence[str] | None = None, license: str = "unknown"
+) -> Path:
+    """Write a checkpoint of the same code as `like`, with other sizes, widths or outputs, as a preset.
+
+    These are read off its arrays; rate, padding and segment rule are those of `like`. The preset is called
+    as its directory, claims nothing of training and scores, and its outputs are numbered without `tags`.
+
+    Raises:
+        PresetError: as `convert`, and if the arrays do not make a network of this code.
+        FileExistsError: if `out` holds something.
+    """
+    file, out, record = Path(file), Path(out), _published(like)
+    with _naming(file):
+        _is_original(file, record)
+        checkpoint = _READERS[record.family](file)
+        record = _with_head(_resized(record, checkpoint.arguments), checkpoint)
+        claims = {
+            "name": out.resolve().name,
+            "license": license,
+            "training_data": "unknown",
+            "description": f"Converted from {file.name}, a checkpoint of the same code as {like}",
+            "source": None,
+            "scores": (),
+        }
+        preset = record.preset(tags=tags, **claims)
+        model = _filled(preset, checkpoint, like)
+    save_pretrained(model, out, preset=preset)
+    return out
+
+
+@contextlib.contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Put the file in front of what is wrong with it."""
+    try:
+        yield
+    except PresetError as error:
+        raise PresetError(f"{file}: {error}") from error
+
+
+def _published(name: str) -> Published:
+    if name in PUBLISHED:
+        return PUBLISHED[name]
+    close = difflib.get_close_matches(name, PUBLISHED, n=1)
+    way_out = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(PUBLISHED)}"
+    raise PresetError(f"no published preset is called {name!r}; {way_out}")
 
 
 def git_blob(file: Path) -> str:
@@ -94,20 +137,42 @@ def _unverified(record: Published) -> dict[str, Any]:
     }
 
 
+def _resized(record: Published, found: Mapping[str, Any]) -> Published:
+    """Return the record of a network of the sizes that were found, its outputs numbered."""
+    kept = {key: value for key, value in record.arguments.items() if key not in ("n", "block")}
+    encoder = record.arguments.get("include_top") is False
+    outputs = numbered(found["widths"][-1], "feature") if encoder else numbered(found["num_tags"], "tag")
+    return replace(
+        record,
+        arguments={**kept, **found},
+        segment_samples=prod(found["m"]),
+        tags=outputs,
+        numbered=True,
+    )
+
+
 def _with_head(record: Published, checkpoint: Checkpoint) -> Published:
     """Return the record of an encoder whose file brings a classifier, with as many numbered tags."""
     if record.arguments.get("include_top", True) or not checkpoint.outputs:
         return record
     arguments = {name: value for name, value in record.arguments.items() if name != "include_top"}
     count = checkpoint.outputs
-    return replace(record, arguments=arguments | {"num_tags": count}, tags=numbered(count, "tag"))
+    description = record.description.replace(": features, no tags", " with a classifier on it")
+    return replace(
+        record,
+        arguments=arguments | {"num_tags": count},
+        tags=numbered(count, "tag"),
+        description=description,
+    )
 
 
-def _build(preset: Preset) -> "keras.Model":
+def _filled(preset: Preset, checkpoint: Checkpoint, name: str) -> "keras.Model":
+    """Return the network of `preset` with the arrays of the checkpoint in it."""
     from samplecnn_zoo import models
 
     try:
         model: keras.Model = getattr(models, preset.builder)(**preset.arguments)
     except ValueError as error:
-        raise PresetError(f"the network cannot be built: {error}") from error
+        raise PresetError(f"its arrays make no network of this code: {error}") from error
+    assign(model, checkpoint, name)
     return model

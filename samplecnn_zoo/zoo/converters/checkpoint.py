@@ -87,4 +87,7 @@ def assign(model: "keras.Model", checkpoint: Checkpoint, name: str) -> None:
 
 
 def _another(name: str, what: str) -> str:
-    return f"this is a checkpoint of another architecture than {name}: {what}"
+    return (
+        f"this is a checkpoint of another architecture than {name}: {what}. If it is one of the same "
+        f"code with other sizes, convert it with --like {name} (convert_like)"
+    )
