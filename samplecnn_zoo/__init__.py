@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         list_presets,
         load_pretrained,
         preset_info,
+        push_to_hub,
         save_pretrained,
     )
 
@@ -39,6 +40,7 @@ __all__ = [
     "list_presets",
     "load_pretrained",
     "preset_info",
+    "push_to_hub",
     "save_pretrained",
 ]
 
@@ -53,6 +55,7 @@ _NAMES = {
         "list_presets",
         "load_pretrained",
         "preset_info",
+        "push_to_hub",
         "save_pretrained",
     ),
 }

@@ -4,6 +4,7 @@ from samplecnn_zoo.cli.commands import app, main
 from samplecnn_zoo.cli.convert import convert
 from samplecnn_zoo.cli.datasets import datasets
 from samplecnn_zoo.cli.evaluate import evaluate
+from samplecnn_zoo.cli.hub import card, push
 from samplecnn_zoo.cli.prepare import prepare
 from samplecnn_zoo.cli.train import train
 
@@ -12,5 +13,7 @@ app.command()(datasets)
 app.command()(prepare)
 app.command()(evaluate)
 app.command()(train)
+app.command()(card)
+app.command()(push)
 
 __all__ = ["app", "main"]

@@ -67,7 +67,11 @@ def options(
 
 @app.command("list")
 def list_command(form: FactsOption = ListFormat.table) -> None:
-    """List the presets that can be loaded by name."""
+    """List the presets: bundled, cached, downloadable, and those from a local file.
+
+    It asks no network. A downloadable one is fetched and converted when it is
+    first used; one from a local file comes in with 'samplecnn convert'.
+    """
     from samplecnn_zoo.zoo import list_presets
 
     presets = list_presets()
@@ -76,7 +80,8 @@ def list_command(form: FactsOption = ListFormat.table) -> None:
         return
     rows = [("preset", "where", "size", "license", "score")]
     for preset in presets:
-        size = f"{preset.size_bytes / 1e6:.1f} MB"
+        here = preset.where in ("bundled", "cached")
+        size = f"{'' if here else '~'}{preset.size_bytes / 1e6:.1f} MB"
         rows.append((preset.name, preset.where, size, preset.license, _score(preset.score)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -123,7 +128,8 @@ def _score(score: "Score | None") -> str:
     interval = (
         f" ({score.low:.4f} to {score.high:.4f})" if score.low is not None and score.high is not None else ""
     )
-    return f"{score.metric} {score.value:.4f}{interval} {score.dataset} {score.split}".strip()
+    published = " (published)" if score.note.startswith("published") else ""
+    return f"{score.metric} {score.value:.4f}{interval} {score.dataset} {score.split}".strip() + published
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Presets: found by name or directory, checked, loaded as Keras models with their record, and saved."""
 
 from samplecnn_zoo.zoo.find import PresetInfo, list_presets, preset_info, resolve, weights_dir
+from samplecnn_zoo.zoo.hub import push_to_hub
 from samplecnn_zoo.zoo.preset import (
     Normalization,
     Preset,
@@ -25,6 +26,7 @@ __all__ = [
     "list_presets",
     "load_pretrained",
     "preset_info",
+    "push_to_hub",
     "resolve",
     "save_pretrained",
     "weights_dir",
