@@ -12,7 +12,7 @@ Everything runs block by block, so memory does not grow with the file. The rules
 """
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,12 @@ __all__ = [
     "AudioInfo",
     "Segment",
     "cut",
+    "even_starts",
     "find_audio",
     "info",
     "load",
     "segments",
+    "spread",
     "stream",
 ]
 
@@ -89,6 +91,10 @@ class AudioInfo:
     frames: int | None
     duration_s: float | None
     decoder: str
+
+    def samples_at(self, sample_rate: int) -> int:
+        """Samples that the announced frames become at `sample_rate` Hz; 0 where there is no announcement."""
+        return ((self.frames or 0) * 2 * sample_rate + self.sample_rate) // (2 * self.sample_rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,3 +301,72 @@ def _cut(blocks: Iterable[Samples], sample_rate: int, size: int, hop: int) -> It
         yield Segment(0.0, np.resize(held, size))
     elif start - hop + size < total:
         yield Segment((total - size) / sample_rate, held[-size:].copy())
+
+
+def even_starts(samples: int, segment_samples: int, windows: int, *, to_end: bool = True) -> list[int]:
+    """Return where `windows` windows of a clip of `samples` begin, evenly over it.
+
+    The hop is (samples - segment_samples) // (windows - 1), so that the last one ends with the clip but for
+    the remainder; or // windows with `to_end` False. Equal starts are named once: a clip no longer than a
+    window has one, at 0.
+
+    >>> even_starts(100, 10, 4), even_starts(100, 10, 4, to_end=False), even_starts(9, 10, 4)
+    ([0, 30, 60, 90], [0, 22, 44, 66], [0])
+    """
+    hop = max(0, samples - segment_samples) // max(1, windows - to_end)
+    return list(dict.fromkeys(row * hop for row in range(windows)))
+
+
+def spread(
+    read: Callable[[], Iterable[Samples]],
+    sample_rate: int,
+    segment_samples: int,
+    windows: int,
+    *,
+    to_end: bool = True,
+    expected_samples: int = 0,
+) -> tuple[list[Segment], int]:
+    """Take windows evenly over a clip, however long (`even_starts`); one that is shorter is repeated.
+
+    Only the windows are held. Where they are depends on the length of the clip, which is known when it has
+    been read: it is read once if `expected_samples` is right, else twice.
+
+    Args:
+        read: gives the clip from its start, in (n,) float32 blocks, each time it is called.
+        sample_rate: rate of the blocks in Hz.
+        segment_samples: samples in a window.
+        windows: how many.
+        to_end: whether the last window ends with the clip.
+        expected_samples: length of the clip as its header has it; 0 where it doesn't tell.
+
+    Returns:
+        The windows in order, and the length of the clip in samples.
+
+    Raises:
+        ValueError: the blocks hold no sample, or are others each time.
+    """
+    length = expected_samples
+    for _ in range(3):
+        starts = even_starts(length, segment_samples, windows, to_end=to_end)
+        taken, found = _take(read(), starts, segment_samples)
+        if not found:
+            raise ValueError("the blocks hold no sample to cut")
+        if found == length:
+            return [Segment(start / sample_rate, samples) for start, samples in taken], length
+        length = found
+    raise ValueError("the clip has another length every time that it is read")
+
+
+def _take(blocks: Iterable[Samples], starts: list[int], size: int) -> tuple[list[tuple[int, Samples]], int]:
+    """Return the windows at `starts`, as far as the blocks reach, and how many samples they hold."""
+    windows = [(start, np.zeros(size, np.float32)) for start in starts]
+    total = 0
+    for block in blocks:
+        for start, window in windows:
+            first, last = max(total, start), min(total + len(block), start + size)
+            if first < last:
+                window[first - start : last - start] = block[first - total : last - total]
+        total += len(block)
+    if 0 < total < size:
+        windows = [(0, np.resize(windows[0][1][:total], size))]
+    return windows, total

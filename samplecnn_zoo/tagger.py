@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from samplecnn_zoo import audio
 from samplecnn_zoo.engines import Engine, Features, available_levels, engine_for_model, engine_for_preset
-from samplecnn_zoo.zoo.preset import Preset, PresetError
+from samplecnn_zoo.zoo.preset import Preset, PresetError, SegmentRule
 from samplecnn_zoo.zoo.store import check_model, read_stored
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Tagger:
         engine: "openvino" (on the CPU), "keras" (on whatever Keras runs on, a GPU too), or "auto": OpenVINO
             for a preset where it can, Keras for a model.
         batch_size: segments that run at once.
-        hop_s: seconds from segment to segment; None takes the preset's, with which its scores were measured.
+        hop_s: seconds from segment to segment over the whole clip; None takes the preset's rule, with
+            which its scores were measured.
         decoder: as in `samplecnn_zoo.audio`.
 
     Raises:
@@ -99,6 +100,7 @@ class Tagger:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.preset, self._build, names = _network(preset_or_model, preset, engine, batch_size)
         self.hop_samples = _hop(self.preset, hop_s)
+        self._rule = self.preset.segment_rule if hop_s is None else SegmentRule()
         self._batch_size = batch_size
         self._decoder = decoder
         self._lock = threading.Lock()
@@ -144,9 +146,11 @@ class Tagger:
         Raises:
             AudioError: if the file cannot be heard.
             ValueError: if `top` is below 1.
+            PresetError: if the preset is an encoder, which has no tags.
         """
         if top is not None and top < 1:
             raise ValueError(f"top must be at least 1, or None for all tags, got {top}")
+        self._check_tags()
         duration_s, means = self._means(Path(path), ())
         scores = means["scores"]
         order = np.argsort(-scores, kind="stable")[:top]
@@ -182,13 +186,17 @@ class Tagger:
     def taggram(self, path: str | Path) -> Taggram:
         """Return the scores of every segment of one file; what is kept grows by one row a segment.
 
+        They cover the whole file, also where the preset's rule takes only some for a clip's score.
+
         Raises:
             AudioError: if the file cannot be heard.
+            PresetError: if the preset is an encoder, which has no tags.
         """
+        self._check_tags()
         starts: list[float] = []
         rows: list[Floats] = []
         blocks = self._blocks(Path(path))
-        for batch_starts, features in self._features(blocks, ()):
+        for batch_starts, features in self._features(self._cover(blocks), ()):
             starts += batch_starts
             rows.append(features["scores"])
         preset = self.preset
@@ -205,8 +213,8 @@ class Tagger:
         """Return the length of a file in seconds and the mean over its segments of what the engine gives."""
         sums: dict[str, npt.NDArray[np.float64]] = {}
         count = 0
-        blocks = self._blocks(path)
-        for starts, features in self._features(blocks, levels):
+        segments, blocks = self._clip(path)
+        for starts, features in self._features(segments, levels):
             count += len(starts)
             for name, rows in features.items():
                 sums[name] = sums.get(name, 0.0) + rows.sum(axis=0, dtype=np.float64)
@@ -215,10 +223,38 @@ class Tagger:
     def _blocks(self, path: Path) -> "_Counted":
         return _Counted(audio.stream(path, self.preset.sample_rate, decoder=self._decoder))
 
-    def _features(self, blocks: "_Counted", levels: Sequence[int]) -> Iterator[tuple[list[float], Features]]:
+    def _cover(self, blocks: "_Counted") -> Iterator[audio.Segment]:
+        """Yield the segments that cover a clip, one every `hop_samples`."""
+        preset = self.preset
+        return audio.cut(blocks, preset.sample_rate, preset.segment_samples, self.hop_samples)
+
+    def _clip(self, path: Path) -> tuple[Iterable[audio.Segment], "_Counted"]:
+        """Return the segments whose mean is the clip's, and what counts its samples while they are taken."""
+        blocks, preset, rule = self._blocks(path), self.preset, self._rule
+        if rule.windows is None:
+            return self._cover(blocks), blocks
+        segments, blocks.samples = audio.spread(
+            lambda: self._blocks(path),
+            preset.sample_rate,
+            preset.segment_samples,
+            rule.windows,
+            to_end=rule.to_end,
+            expected_samples=audio.info(path, decoder=self._decoder).samples_at(preset.sample_rate),
+        )
+        return segments, blocks
+
+    def _check_tags(self) -> None:
+        if self.preset.is_encoder:
+            raise PresetError(
+                f"preset {self.preset.name!r} is an encoder without tags: take its features with embed, or "
+                "give it a head with load_pretrained(..., tags=[...]) and train that"
+            )
+
+    def _features(
+        self, segments: Iterable[audio.Segment], levels: Sequence[int]
+    ) -> Iterator[tuple[list[float], Features]]:
         """Yield the start times and the features of a batch of segments at a time."""
         preset = self.preset
-        segments = audio.cut(blocks, preset.sample_rate, preset.segment_samples, self.hop_samples)
         buffer = np.empty((self._batch_size, preset.segment_samples, 1), np.float32)
         starts: list[float] = []
         for segment in segments:
