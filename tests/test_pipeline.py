@@ -220,6 +220,11 @@ def test_arrays_give_the_same_batches(made: Prepared, options: dict[str, Any]) -
 def test_arrays_go_on_to_the_next_epoch(made: Prepared) -> None:
     sequence = SegmentSequence(made, "train", Segments(SEGMENT), batch_size=BATCH, epoch=3, skip_batches=20)
     assert len(sequence) == 3
+    sequence[1]
+    sequence.on_epoch_end()
+    assert len(sequence) == 3, "Keras looks at a batch before it trains: no epoch has passed"
+    np.testing.assert_array_equal(sequence[0][0], epoch(made, epoch=3)[0][20 * BATCH : 21 * BATCH])
+    assert [len(sequence[index][0]) for index in (2, 1)] == [BATCH, BATCH]
     sequence.on_epoch_end()
     assert len(sequence) == 23
     np.testing.assert_array_equal(sequence[0][0], epoch(made, epoch=4)[0][:BATCH])

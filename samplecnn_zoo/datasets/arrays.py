@@ -3,7 +3,11 @@
 The same batches as from `pipeline`, bit for bit, as `keras.utils.PyDataset` for any backend of Keras.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import keras
@@ -17,6 +21,9 @@ from samplecnn_zoo.datasets.records import Pcm
 from samplecnn_zoo.datasets.segments import Segments
 
 __all__ = ["ClipArray", "EvaluationSequence", "SegmentSequence", "Segments"]
+
+AHEAD = 4  # batches
+READERS = 2  # threads, for all sequences together
 
 
 class ClipArray:
@@ -46,8 +53,10 @@ class SegmentSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras pub
     """Shuffled segments with the labels of their clips, in full batches: one epoch, then the next one.
 
     Its elements are ((batch, segment_samples, 1) float32 in ±1, (batch, tags) float32), a function of the
-    arguments alone. Keras calls `on_epoch_end`, after which the elements are those of the next epoch. It also
-    shuffles the batches once more: `model.fit(sequence, shuffle=False)` keeps this order.
+    arguments alone. After all of them have been read, Keras' call of `on_epoch_end` goes on to the next
+    epoch. `model.fit(sequence, shuffle=False)` keeps this order; without it Keras shuffles the batches once
+    more. Read in order, batches are read ahead by threads of its own: the `workers` of PyDataset stay 1,
+    since more of them mix up epochs when Keras looks at a batch before it trains.
 
     Args:
         source: A prepared set, or a `ClipArray`.
@@ -62,7 +71,7 @@ class SegmentSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras pub
         limit: Only the first clips.
         shard: (index, count) of this host or replica.
         shuffle_segments: Segments that are shuffled among each other; None is the whole epoch.
-        options: Of PyDataset: `workers` (threads that read ahead), `max_queue_size`.
+        options: Of PyDataset.
 
     Raises:
         ValueError: An argument is out of range, a segment is longer than a clip, or no batch is full.
@@ -85,7 +94,7 @@ class SegmentSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras pub
         shuffle_segments: int | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**{"workers": 2, **options})
+        super().__init__(**options)
         self._training = Training(
             clips=_clips(source, split).limited(limit),
             segments=segments,
@@ -100,8 +109,8 @@ class SegmentSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras pub
             raise ValueError(
                 f"an epoch has {self._training.batches()} batches, {skip_batches} can't be skipped"
             )
-        self._epoch, self._skipped = epoch, skip_batches
-        self._read = self._training.epoch(epoch)
+        self._count = 0
+        self._begin(epoch, skip_batches)
 
     def __len__(self) -> int:
         return self._training.batches() - self._skipped
@@ -110,12 +119,36 @@ class SegmentSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras pub
         """Batch `index` of this epoch, counted from the first that is not skipped."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        return self._read(index + self._skipped)
+        self._count += 1
+        return self._batches.get(index + self._skipped)
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch, from its first batch."""
-        self._epoch, self._skipped = self._epoch + 1, 0
-        self._read = self._training.epoch(self._epoch)
+        """Go on to the next epoch if this one has been read; Keras also calls this after a look at a batch."""
+        if self._count >= len(self):
+            self._begin(self._epoch + 1, 0)
+        self._count = 0
+
+    def _begin(self, epoch: int, skipped: int) -> None:
+        self._epoch, self._skipped = epoch, skipped
+        self._batches = _ReadAhead(self._training.epoch(epoch), self._training.batches())
+
+
+class _ReadAhead:
+    """Batches by number; while they are asked for in order, the next ones are read in the background."""
+
+    def __init__(self, read: Callable[[int], tuple[Floats, Floats]], count: int) -> None:
+        self._read, self._count = read, count
+        self._ready: dict[int, Future[tuple[Floats, Floats]]] = {}
+        self._last = -1
+        self._lock = Lock()
+
+    def get(self, number: int) -> tuple[Floats, Floats]:
+        with self._lock:
+            in_order, self._last = number == self._last + 1, number
+            future = self._ready.pop(number, None)
+            wanted = range(number + 1, min(number + 1 + AHEAD, self._count)) if in_order else range(0)
+            self._ready = {n: self._ready.get(n) or _readers().submit(self._read, n) for n in wanted}
+        return future.result() if future else self._read(number)
 
 
 class EvaluationSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras publishes no types
@@ -164,6 +197,11 @@ class EvaluationSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras 
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         return self._evaluation.read(index)
+
+
+@lru_cache(maxsize=1)
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(READERS, "samplecnn-reader")
 
 
 def _array(source: Any) -> npt.NDArray[Any]:
