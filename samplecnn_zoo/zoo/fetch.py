@@ -6,13 +6,13 @@ import os
 import shutil
 import ssl
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import BinaryIO
 
 import samplecnn_zoo
@@ -211,7 +211,7 @@ def _refuse_or_wait(published: Published, url: str, error: Exception, failures: 
         ) from error
     pause = min(max(_retry_after(error), FIRST_PAUSE_S * 2 ** (failures - 1)), LONGEST_PAUSE_S)
     _log.warning("%s: %s; trying again in %g s", published.name, reason, pause)
-    time.sleep(pause)
+    sleep(pause)
 
 
 def _reason(error: Exception) -> str:
