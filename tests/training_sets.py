@@ -63,4 +63,4 @@ def _row(row: int, split: str, tags: list[str], shard: str, position: int) -> di
 def recipe(**changes: Any) -> Recipe:
     """A recipe of three epochs of three batches, that learns the tones quickly."""
     plain: dict[str, Any] = {"name": "tiny", "arguments": NET, "epochs": 3, "batch_size": 8, "per_clip": 1}
-    return Recipe(**plain).but(learning_rate=0.01, **changes)
+    return Recipe(**plain).but(**{"learning_rate": 0.01, **changes})

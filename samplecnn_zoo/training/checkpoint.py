@@ -118,7 +118,7 @@ def _variables(model: "keras.Model") -> dict[str, list[Any]]:
 def _array(variable: Any) -> np.ndarray:
     import keras
 
-    return np.array(keras.ops.convert_to_numpy(variable.value))  # a copy: some backends hand out their memory
+    return np.array(keras.ops.convert_to_numpy(variable))  # a copy: some backends hand out their memory
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:

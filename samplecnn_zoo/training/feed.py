@@ -106,7 +106,7 @@ class Feed:
 
 
 class _Rest(keras.utils.PyDataset):  # type: ignore[misc]  # Keras publishes no types
-    """What is left of one epoch, and never the next one: `fit` announces an epoch's end before the first, too."""
+    """What is left of one epoch, never of the next: `fit` announces an end before the beginning, too."""
 
     def __init__(self, training: Training, epoch: int, skip: int) -> None:
         super().__init__()  # with threads, Keras on torch begins with the second batch

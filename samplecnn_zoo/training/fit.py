@@ -103,16 +103,18 @@ def train(
         **{"seed": seed, "limit": limit, "data": kind, "devices": devices},
         "backend": keras.backend.backend(),
     }
-    with run.opened(folder, identity), data_parallel(devices, recipe.batch_size):
+    with run.opened(folder, identity):
         if (folder / run.PRESET).is_dir():
             progress(f"{folder / run.PRESET}: this run is complete")
             return folder / run.PRESET
         keras.utils.set_random_seed(seed)
         work = _Work(recipe, prepared, folder, progress)
-        work.build(None if start_from is None else str(start_from), seed, devices)
-        work.feed_from(kind, seed, limit)
-        work.take_up()
-        work.epochs(checkpoint_minutes)
+        work.build(None if start_from is None else str(start_from))
+        with data_parallel(devices, recipe.batch_size):
+            work.prepare(seed, devices)
+            work.feed_from(kind, seed, limit)
+            work.take_up()
+            work.epochs(checkpoint_minutes)
         return work.finish(about or About(), start_from)
 
 
@@ -139,8 +141,8 @@ class _Work:
         self.best: Arrays = []  # weights of standing.best
         self.sums: Arrays = []  # metrics of the epoch that a checkpoint was in
 
-    def build(self, start_from: str | None, seed: int, devices: int) -> None:
-        """Make the network twice: as it will be saved, and as it is trained."""
+    def build(self, start_from: str | None) -> None:
+        """Make the network as it will be saved."""
         data = self.prepared
         kind: dict[str, Any] = {"rate": data.sample_rate, "single_label": data.single_label}
         norm = self.recipe.normalization
@@ -152,7 +154,11 @@ class _Work:
             self.normalization = self.plain.preset.normalization
             if new_head:
                 self.progress(f"{start_from}: its tags are others, so the head is new and untrained")
-        model = network.trainable_copy(self.plain, seed, synchronized=normalizes_apart(devices))
+
+    def prepare(self, seed: int, devices: int) -> None:
+        """Make the network as it is trained."""
+        self.apart = normalizes_apart(devices)
+        model = network.trainable_copy(self.plain, seed, synchronized=self.apart)
         self.model = network.in_precision(model, self.recipe.precision)
 
     def feed_from(self, kind: str, seed: int, limit: int | None) -> None:
@@ -166,7 +172,9 @@ class _Work:
         self.batches = self.feed.batches
         steps = None if self.recipe.epochs is None else self.recipe.epochs * self.batches
         single = self.prepared.single_label
-        network.compile_model(self.model, self.recipe, steps=steps, single_label=single)
+        # torch.compile wants a C++ compiler; XLA can't compile what a MirroredStrategy exchanges on CPUs.
+        jit = self.recipe.jit and keras.backend.backend() != "torch" and not self.apart
+        network.compile_model(self.model, self.recipe, steps=steps, single_label=single, jit=jit)
         self.validates = len(self.feed.valid_labels) > 0
         if isinstance(self.recipe.schedule, Plateau) and not self.validates:
             raise TrainingError(
@@ -243,7 +251,7 @@ class _Work:
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["segments_per_s"] = round(segments / trained_s, 2) if segments else None
         if self.validates:
-            figures = validate(self.score, self.feed)
+            figures = validate(self.scorer(), self.feed)
             row |= {f"valid_{name}": value for name, value in asdict(figures).items()}
         row["time"] = time.time()
         row["seconds"] = round(time.monotonic() - begun, 2)
@@ -258,9 +266,13 @@ class _Work:
         write_logs(self.folder, standing.history)
         self.progress(EpochDone(row, leads))
 
-    def score(self, segments: Floats) -> Floats:
-        """Segments to scores."""
-        return np.asarray(self.model.predict_on_batch(segments), np.float32)
+    def scorer(self) -> Callable[[Floats], Floats]:
+        """Segments to scores, with the weights of this moment."""
+        if not self.apart:
+            return lambda segments: np.asarray(self.model.predict_on_batch(segments), np.float32)
+        # That would give every device the whole batch; the network as saved lives on one.
+        network.copy_weights(self.model, self.plain)
+        return lambda x: np.asarray(keras.ops.convert_to_numpy(self.plain(x, training=False)), np.float32)
 
     def plateau(self, valid_loss: float, plateau: Plateau) -> None:
         """Go back to the best weights and on at the next rate, when this one has had its patience."""

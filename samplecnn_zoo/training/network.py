@@ -145,7 +145,9 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
     return rebuild(model, {layer.name: policy for layer in inner})
 
 
-def compile_model(model: keras.Model, recipe: Recipe, *, steps: int | None, single_label: bool) -> None:
+def compile_model(
+    model: keras.Model, recipe: Recipe, *, steps: int | None, single_label: bool, jit: bool
+) -> None:
     """Freeze what the recipe freezes, and compile with its optimizer and loss; `steps` of the whole run."""
     if recipe.freeze_below is not None:
         freeze(model, below=recipe.freeze_below)
@@ -154,7 +156,6 @@ def compile_model(model: keras.Model, recipe: Recipe, *, steps: int | None, sing
     model.compile(
         make_optimizer(recipe.optimizer, recipe.schedule, schedule_steps),
         kind(label_smoothing=recipe.label_smoothing),
-        # torch.compile wants a C++ compiler and gains little on these nets.
-        jit_compile=recipe.jit and keras.backend.backend() != "torch",
+        jit_compile=jit,
     )
     model.optimizer.build(model.trainable_variables)

@@ -182,7 +182,8 @@ class Recipe:
         own = {item.name for item in fields(Optimizer)}
         steps = {name: value for name, value in changes.items() if name in own}
         rest = {name: value for name, value in changes.items() if name not in own}
-        return replace(self, optimizer=replace(self.optimizer, **steps), **rest)
+        optimizer = rest.pop("optimizer", self.optimizer)
+        return replace(self, optimizer=replace(optimizer, **steps), **rest)
 
 
 def _plain(value: Any) -> Any:
