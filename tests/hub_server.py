@@ -162,7 +162,8 @@ class HubServer(WebServer):
             elif item["key"] == "lfsFile":
                 files[value["path"]] = self.lfs.files[f"/{value['oid']}"]
         sha = repo.commit(revision, files)
-        return _json({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/commit/{sha}"})
+        name = next(name for name, known in self.repos.items() if known is repo)
+        return _json({"success": True, "commitOid": sha, "commitUrl": f"{self.url}/{name}/commit/{sha}"})
 
     def _resolve(self, repo: Repo, body: bytes, revision: str, file: str) -> Answer:
         sha = repo.find(revision)

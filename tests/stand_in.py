@@ -1,17 +1,17 @@
 """A small network in the format of a published one, with its record: what a server gives in a test."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
-import keras
 import numpy as np
 
-from samplecnn_zoo.models import SampleCNN
 from samplecnn_zoo.zoo.cache import git_blob
 from samplecnn_zoo.zoo.preset import Score, Source
 from samplecnn_zoo.zoo.published import Published
-from tests.presets import settle
+
+if TYPE_CHECKING:
+    import keras
 
 NAME = "tiny.published"
 ARGUMENTS: dict[str, Any] = {
@@ -26,8 +26,13 @@ REPO, COMMIT, PATH = "someone/nets", "c" * 40, "weights/tiny net.hdf5"
 URL_PATH = f"/{REPO}/{COMMIT}/{PATH}"
 
 
-def write_stand_in(file: Path, seed: int = 0) -> keras.Model:
+def write_stand_in(file: Path, seed: int = 0) -> "keras.Model":
     """Write a settled random network as Keras 1 on Theano would, and return it."""
+    import keras  # here, so that a process that only downloads starts quickly
+
+    from samplecnn_zoo.models import SampleCNN
+    from tests.presets import settle
+
     keras.utils.set_random_seed(seed)
     model = settle(SampleCNN(**ARGUMENTS), seed)
     with h5py.File(file, "w") as opened:

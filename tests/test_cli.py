@@ -244,10 +244,11 @@ def test_list_names_the_bundled_presets(preset: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("samplecnn_zoo.zoo.find.weights_dir", lambda: Path(preset).parent)
     code, out, _ = quick("list")
     assert code == 0
-    header, row = out.splitlines()
+    header, row, *others = out.splitlines()
     assert header.split() == ["preset", "where", "size", "license", "score"]
+    assert not any(" bundled " in other for other in others)
     assert row.split()[1:] == ["bundled", "0.1", "MB", "MIT"] or row.split()[1] == "bundled"
-    (listed,) = json.loads(quick("list", "--format", "json")[1])
+    listed = json.loads(quick("list", "--format", "json")[1])[0]
     assert listed["where"] == "bundled"
     assert listed["size_bytes"] > 0
 
@@ -308,7 +309,7 @@ def test_only_bad_files_give_an_empty_list(preset: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["tag", "{music}", "-p", "samplecnn_9k.nothing"], "neither a directory nor a bundled preset"),
+        (["tag", "{music}", "-p", "samplecnn_9k.nothing"], "neither a directory nor the name of a preset"),
         (["tag", "{music}", "-f", "parquet"], "say where to write it with -o"),
         (["tag", "{music}", "-o", "out.xyz"], "its name tells no format"),
         (["tag", "{music}", "--resume"], "--resume wants the output"),
@@ -321,7 +322,7 @@ def test_only_bad_files_give_an_empty_list(preset: str, tmp_path: Path) -> None:
         (["embed", "{music}", "--levels", "1"], "--levels wants negative numbers"),
         (["embed", "{music}", "--levels", "-1,-9"], "--levels of .* are -1, -2, -3, -4, -5, got -1,-9"),
         (["embed", "{music}", "-o", "out.txt"], "an embedding has no table"),
-        (["info", "nothing"], "neither a directory nor a bundled preset"),
+        (["info", "nothing"], "neither a directory nor the name of a preset"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(

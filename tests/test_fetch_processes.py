@@ -82,9 +82,9 @@ def start(code: str, server: WebServer, folder: Path, *arguments: str | Path) ->
     )
 
 
-def end(process: "subprocess.Popen[str]") -> str:
+def end(process: "subprocess.Popen[str]", code: int = 0) -> str:
     output, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
+    assert process.returncode == code, error
     return output
 
 
@@ -104,8 +104,11 @@ def test_two_processes_at_once_download_once(server: WebServer, original: Path, 
     one, two = (np.load(output) for output in outputs)
     np.testing.assert_array_equal(one, two)
     assert len(server.asked) == 1
-    names = sorted(file.name for file in (tmp_path / "cache" / "presets").iterdir())
-    assert len(names) == 2, names  # the preset and its lock
+    presets = tmp_path / "cache" / "presets"
+    assert len(list(presets.iterdir())) == 2  # the preset and its lock
+    tagger = Tagger(next(presets.glob("*/")), engine="openvino")
+    np.testing.assert_allclose(one, tagger.predict_segments(segments(4, 243)), rtol=0, atol=1e-4)
+    assert tagger.preset.source == record(original).source
 
 
 def test_a_killed_download_leaves_nothing_that_is_used(
@@ -127,22 +130,6 @@ def test_a_killed_download_leaves_nothing_that_is_used(
     assert server.ranges_asked == ["", f"bytes={partial}-"]
 
 
-def test_a_killed_download_with_a_damaged_rest_starts_anew(
-    server: WebServer, original: Path, tmp_path: Path
-) -> None:
-    server.faults.append(Fault("GET", trickle_s=0.1))
-    process = start(FETCH, server, tmp_path, original)
-    files = tmp_path / "cache" / "files"
-    wait_for(lambda: any(file.stat().st_size > 3000 for file in files.glob("*.part")))
-    process.kill()
-    process.wait()
-    process.communicate()
-    part = next(files.glob("*.part"))
-    part.write_bytes(bytes(part.stat().st_size))
-    fetched = Path(end(start(FETCH, server, tmp_path, original)).strip())
-    assert fetched.read_bytes() == original.read_bytes()
-
-
 def test_from_a_name_to_tags(server: WebServer, original: Path, tmp_path: Path) -> None:
     server.faults += [Fault("GET", status=503), Fault("GET", cut_after=10000)]
     sound = write(tmp_path / "noise.wav", noise(2.0, 8000), 8000)
@@ -161,12 +148,12 @@ def test_from_a_name_to_tags(server: WebServer, original: Path, tmp_path: Path) 
     assert line.endswith("ROC-AUC 0.7500 made up test (published)")
 
 
-def test_the_network_of_the_cache_is_the_one_that_was_published(
-    server: WebServer, original: Path, tmp_path: Path
-) -> None:
-    end(start(LOAD, server, tmp_path, original, tmp_path / "scores.npy"))
-    directory = next((tmp_path / "cache" / "presets").glob("*/"))
-    x = segments(4, 243)
-    openvino = Tagger(directory, engine="openvino").predict_segments(x)
-    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), openvino, rtol=0, atol=1e-4)
-    assert record(original).source == Tagger(directory).preset.source
+def test_a_run_that_fetched_its_preset_is_resumed(server: WebServer, original: Path, tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    write(tmp_path / "music" / "noise.wav", noise(1.0, 8000), 8000)
+    (tmp_path / "music" / "bad.wav").write_bytes(b"no sound")
+    arguments = (original, "tag", tmp_path / "music", "-p", NAME, "-o", tmp_path / "tags.json")
+    end(start(COMMAND, server, tmp_path, *arguments), code=1)  # the bad file; its journal stays
+    assert (tmp_path / "tags.json.journal").is_file()
+    end(start(COMMAND, server, tmp_path, *arguments, "--resume"), code=1)  # and not 2: of another preset
+    assert server.count("GET") == 1

@@ -49,7 +49,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
 
 def push(directory: Path, **options: Any) -> str:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the client warns of a card that the Hub would not take
+        warnings.simplefilter("error", UserWarning)  # the client warns of a card that the Hub would not take
         return push_to_hub(directory, REPO, token="hf_right", **options)
 
 
@@ -217,6 +217,7 @@ def test_a_hub_in_trouble_is_asked_again(presets: tuple[Path, Path], server: Hub
         Fault("POST .*preupload", status=502),
         Fault("POST .*/commit/", status=500),
     ]
+    server.lfs.faults.append(Fault("PUT", status=503))
     push(presets[0])
     server.faults += [
         Fault("HEAD .*preset.json", status=503),
@@ -233,6 +234,13 @@ def test_a_hub_that_stays_in_trouble_is_left(presets: tuple[Path, Path], server:
     with pytest.raises(PresetError, match=rf"hf://{REPO}@\w+: the Hub failed \(.*500.*try again later"):
         load_pretrained(f"hf://{REPO}")
     assert server.lfs.count("GET") == hub.TRIES
+
+
+def test_an_upload_that_stays_refused_is_one_line(presets: tuple[Path, Path], server: HubServer) -> None:
+    server.lfs.faults.append(Fault("PUT", status=400, times=99))
+    with pytest.raises(PresetError, match=rf"hf://{REPO}: the Hub failed \(.*{WEIGHTS}"):
+        push(presets[0])
+    assert len(server.repos[REPO].commits) == 1  # the empty repository
 
 
 def test_a_broken_download_is_made_whole(presets: tuple[Path, Path], server: HubServer) -> None:

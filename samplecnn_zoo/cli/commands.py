@@ -158,7 +158,7 @@ def tag(
     shape = _format(form, output, Format.table)
     if top is None and shape in ("table", "json"):
         top = DEFAULT_TOP
-    record = _preset(preset)
+    record = _fetched(preset)
     options = {"hop_s": hop, "engine": engine, "decoder": decoder}
     request = _request("tag", paths, record, {**options, "top": top}, place)
 
@@ -198,7 +198,7 @@ def embed(
     shape = _format(form, output, EmbedFormat.json)
     if shape == "table":
         fail("an embedding has no table; the format is one of json, csv, parquet")
-    record = _preset(preset)
+    record = _fetched(preset)
     wanted = _levels(levels, preset)
     options = {"hop_s": hop, "engine": engine, "decoder": decoder}
     request = _request("embed", paths, record, {**options, "levels": wanted}, place)
@@ -242,6 +242,17 @@ def _preset(name: str) -> "Preset":
 
     try:
         return preset_info(name)
+    except PresetError as error:
+        fail(str(error))
+
+
+def _fetched(name: str) -> "Preset":
+    """The record of a preset that is here, or comes now: what a journal says of it must not change later."""
+    from samplecnn_zoo.zoo import PresetError, resolve
+    from samplecnn_zoo.zoo.stored import read_preset
+
+    try:
+        return read_preset(resolve(name))
     except PresetError as error:
         fail(str(error))
 

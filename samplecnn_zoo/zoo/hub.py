@@ -264,7 +264,11 @@ def _tried(call: Callable[[], _T], name: HubName, file: str) -> _T:
 
 
 def _is_clients(error: Exception) -> bool:
-    return isinstance(error, (OSError, ValueError)) or type(error).__module__.partition(".")[0] in _CLIENT
+    """Whether the client says that something failed, a RuntimeError where an upload did."""
+    return (
+        isinstance(error, (OSError, ValueError, RuntimeError))
+        or type(error).__module__.partition(".")[0] in _CLIENT
+    )
 
 
 def _is_passing(error: Exception) -> bool:
