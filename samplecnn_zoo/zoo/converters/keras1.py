@@ -12,6 +12,18 @@ import numpy.typing as npt
 
 from samplecnn_zoo.zoo.preset import PresetError
 
+# What h5py raises for files that are cut off or have a bit flipped.
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
+
 
 @dataclass(frozen=True)
 class Keras1Layer:
@@ -39,7 +51,9 @@ def read_keras1(file: Path) -> Keras1File:
     try:
         with h5py.File(file, "r") as opened:
             return _read(opened)
-    except (OSError, RuntimeError, KeyError) as error:  # h5py raises all three for damaged files
+    except PresetError:
+        raise
+    except _DAMAGED as error:
         raise PresetError(f"this is no whole HDF5 file ({error}); fetch it again") from error
 
 

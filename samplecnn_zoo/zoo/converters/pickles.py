@@ -5,10 +5,12 @@ a name in the pickle is kept as the text that it is, and the few "calls" that it
 Any other call is refused, so that a checkpoint which would run a command is an error and nothing runs.
 """
 
+import io
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeGuard
+from types import NoneType
+from typing import Any, BinaryIO, TypeGuard, cast
 
 from samplecnn_zoo.zoo.preset import PresetError
 
@@ -50,13 +52,27 @@ def read_pickle(stream: BinaryIO) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for opcode, argument, _ in pickletools.genops(cast("BinaryIO", _Bounded(stream))):
             machine.step(opcode.name, argument)
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, PresetError):
             raise
         raise PresetError(f"this is no whole pickle ({error}); fetch the file again") from error
     return machine.result
+
+
+class _Bounded:
+    """A stream of which no more is asked than it has: a damaged length would ask for all the memory."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        at = stream.tell()
+        self._stream, self._end = stream, stream.seek(0, io.SEEK_END)
+        stream.seek(at)
+        self.tell, self.readline = stream.tell, stream.readline
+
+    def read(self, count: int) -> bytes:
+        """Return at most `count` bytes."""
+        return self._stream.read(min(count, self._end - self._stream.tell()))
 
 
 class _Machine:
@@ -136,15 +152,26 @@ def _update(machine: _Machine, values: list[Any]) -> None:
     target = machine.pop()
     if not isinstance(target, dict):
         raise TypeError("items set in what is no dictionary")
-    target.update(zip(values[0::2], values[1::2], strict=True))
+    target.update(_pairs(values))
     machine.push(target)
+
+
+def _pairs(values: list[Any]) -> dict[Any, Any]:
+    return dict(zip(_plain(values[0::2]), values[1::2], strict=True))
+
+
+def _plain(keys: list[Any]) -> list[Any]:
+    """Refuse keys of a dictionary or set that hold others: hashing a deep tuple takes the process down."""
+    if not all(isinstance(key, (str, int, float, bytes, Global, NoneType)) for key in keys):
+        raise TypeError("a key is no plain value")
+    return keys
 
 
 def _add_items(machine: _Machine, _: Any) -> None:
     values, target = machine.pop_marked(), machine.pop()
     if not isinstance(target, set):
         raise TypeError("items added to what is no set")
-    target.update(values)
+    target.update(_plain(values))
     machine.push(target)
 
 
@@ -162,6 +189,8 @@ def _marked(make: Callable[[list[Any]], Any]) -> Callable[[_Machine, Any], None]
 def _global(machine: _Machine, argument: Any) -> None:
     if argument is None:
         name, module = machine.pop(), machine.pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise TypeError("a name that is no text")
         argument = f"{module} {name}"
     machine.push(Global(argument.replace(" ", ".")))
 
@@ -199,6 +228,8 @@ def _persistent(machine: _Machine, _: Any) -> None:
             pass
         case other:
             raise PresetError(f"its pickle refers to {other!r:.80}, which is no storage of tensors")
+    if not _are_counts((count,)):
+        raise PresetError("its pickle holds a storage whose size is no count")
     machine.push(Storage(key, kind, count))
 
 
@@ -214,13 +245,13 @@ def _call(function: object, arguments: object) -> Any:
         case "collections.OrderedDict", ():
             return {}
         case "collections.OrderedDict", (list(pairs),):
-            return dict(pairs)
+            return _pairs([part for pair in pairs for part in _pair(pair)])
         case "collections.defaultdict", (Global() | None,):
             return {}
         case "torch.Size", (tuple(sizes),):
             return sizes
         case "builtins.set" | "__builtin__.set", (list(values),):
-            return set(values)
+            return set(_plain(values))
         case "torch.device", (str(device), *_):
             return device
         case "pathlib.PosixPath" | "pathlib.WindowsPath", tuple(parts) if _are_texts(parts):
@@ -230,6 +261,12 @@ def _call(function: object, arguments: object) -> Any:
     raise _refused(function)
 
 
+def _pair(value: object) -> tuple[object, object]:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError("an item of a dictionary is no pair")
+    return value[0], value[1]
+
+
 def _tensor(storage: Storage, offset: object, shape: object, strides: object) -> Tensor:
     if not (_are_counts((offset,)) and _are_counts(shape) and _are_counts(strides)):
         raise PresetError("its pickle holds a tensor whose offset, shape or strides are no counts")
@@ -237,7 +274,7 @@ def _tensor(storage: Storage, offset: object, shape: object, strides: object) ->
 
 
 def _are_counts(values: object) -> bool:
-    return isinstance(values, tuple) and all(type(value) is int and value >= 0 for value in values)
+    return isinstance(values, tuple) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
 def _are_texts(values: tuple[object, ...]) -> TypeGuard[tuple[str, ...]]:
@@ -275,8 +312,8 @@ _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "APPENDS": _appends,
     "BINPERSID": _persistent,
     "BUILD": _build,
-    "DICT": _marked(lambda values: dict(zip(values[0::2], values[1::2], strict=True))),
-    "FROZENSET": _marked(frozenset),
+    "DICT": _marked(_pairs),
+    "FROZENSET": _marked(lambda values: frozenset(_plain(values))),
     "GLOBAL": _global,
     "LIST": _marked(list),
     "NEWOBJ": _new_object,

@@ -1,6 +1,7 @@
 """Checkpoints of PyTorch, old (one stream) and new (a zip archive), read without PyTorch and never run."""
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -32,6 +33,13 @@ _DTYPES = {
     "torch.BoolStorage": "<u1",
 }
 
+# What zipfile raises for archives that are cut off, flipped, locked or packed in a way that it doesn't know.
+_DAMAGED = (
+    *(OSError, EOFError, RuntimeError, NotImplementedError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, UnicodeError),
+)
+_LARGEST_RATIO = 100
+
 Array = npt.NDArray[Any]
 ReadBytes = Callable[[Storage, int], bytes]
 
@@ -48,11 +56,11 @@ def read_state_dict(file: Path) -> dict[str, Array]:
     try:
         with file.open("rb") as stream:
             return _read(stream)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise PresetError(f"this is no whole checkpoint of PyTorch ({error}); fetch it again") from error
 
 
-def _read(stream: BinaryIO) -> dict[str, Array]:
+def _read(stream: BinaryIO, *, in_archive: bool = False) -> dict[str, Array]:
     if not zipfile.is_zipfile(stream):
         stream.seek(0)
         return _read_legacy(stream)
@@ -60,7 +68,17 @@ def _read(stream: BinaryIO) -> dict[str, Array]:
         pickles = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
         if len(pickles) == 1:
             return _read_archive(archive, pickles[0].removesuffix("data.pkl"))
-        return _read(io.BytesIO(archive.read(_only_checkpoint(archive))))
+        if in_archive:  # an archive may even hold itself
+            raise PresetError("this archive holds an archive that is no checkpoint; unpack it and name one")
+        return _read(io.BytesIO(_member(archive, _only_checkpoint(archive))), in_archive=True)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return a member of an archive, unless a few packed bytes ask for all the memory."""
+    info = archive.getinfo(name)
+    if info.file_size > 1000 + _LARGEST_RATIO * info.compress_size:
+        raise PresetError(f"{name} in this archive is packed {_LARGEST_RATIO} to 1, which no checkpoint is")
+    return archive.read(info)
 
 
 def _only_checkpoint(archive: zipfile.ZipFile) -> str:
@@ -134,16 +152,16 @@ def _storages(content: object) -> dict[str, Storage]:
 def _read_archive(archive: zipfile.ZipFile, folder: str) -> dict[str, Array]:
     """Read the format since PyTorch 1.6: the pickle and each storage are members of a zip archive."""
     members = set(archive.namelist())
-    if f"{folder}byteorder" in members and archive.read(f"{folder}byteorder").strip() != b"little":
+    if f"{folder}byteorder" in members and _member(archive, f"{folder}byteorder").strip() != b"little":
         raise PresetError("this checkpoint was written on a big-endian machine, which is not read")
 
     def read(storage: Storage, size: int) -> bytes:
         name = f"{folder}data/{storage.key}"
         if name not in members or archive.getinfo(name).file_size != size:
             raise PresetError(f"storage {storage.key} should have {size} bytes: it is missing or damaged")
-        return archive.read(name)
+        return _member(archive, name)
 
-    return _state_dict(read_pickle(io.BytesIO(archive.read(f"{folder}data.pkl"))), read)
+    return _state_dict(read_pickle(io.BytesIO(_member(archive, f"{folder}data.pkl"))), read)
 
 
 def _state_dict(content: object, read: ReadBytes) -> dict[str, Array]:

@@ -1,0 +1,330 @@
+"""Files that must not become presets: malicious, damaged, swapped, renamed, of another architecture."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from samplecnn_zoo.zoo import PresetError, preset_info
+from samplecnn_zoo.zoo.converters import clmr, convert, convert_like, convert_record, git_blob, lee, won
+from samplecnn_zoo.zoo.converters.torch_files import read_state_dict
+from samplecnn_zoo.zoo.published import PUBLISHED
+from tests import checkpoints as stand_in
+from tests import torch_writer as torch_file
+from tests.checkpoints import State
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES, WIDTHS = (2, 3, 3), (4, 5, 6)
+
+
+@pytest.fixture
+def lee_file(tmp_path: Path) -> Path:
+    return stand_in.write_lee(tmp_path / "weights.hdf5", stand_in.lee_state(SIZES, WIDTHS, 3))
+
+
+@pytest.fixture
+def won_state() -> State:
+    return stand_in.won_state(WIDTHS, 3)
+
+
+@pytest.fixture
+def won_file(tmp_path: Path, won_state: State) -> Path:
+    return torch_file.write_legacy(tmp_path / "best_model.pth", won_state)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 30, 200, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("kind", ["legacy", "zip", "hdf5"])
+def test_a_file_that_is_cut_off_is_refused(kind: str, kept: float, tmp_path: Path, won_state: State) -> None:
+    file = tmp_path / "file"
+    if kind == "hdf5":
+        stand_in.write_lee(file, stand_in.lee_state(SIZES, WIDTHS, 3))
+    else:
+        write = torch_file.write_legacy if kind == "legacy" else torch_file.write_zip
+        write(file, won_state)
+    content = file.read_bytes()
+    file.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
+    with pytest.raises(PresetError, match=r"fetch (it|the file) again|no checkpoint|damaged|incomplete"):
+        (lee if kind == "hdf5" else won).read(file)
+
+
+def test_bytes_after_the_end_are_refused(won_file: Path) -> None:
+    with won_file.open("ab") as stream:
+        stream.write(b"\0")
+    with pytest.raises(PresetError, match="cut off or damaged"):
+        won.read(won_file)
+
+
+def test_no_flipped_bit_becomes_other_than_an_error_or_numbers(tmp_path: Path, won_state: State) -> None:
+    """In an archive every flip of a number is found; in a stream it is an error or another number."""
+    rng = np.random.default_rng(0)
+    for write in (torch_file.write_zip, torch_file.write_legacy):
+        file = write(tmp_path / "file", won_state)
+        content = bytearray(file.read_bytes())
+        for place in rng.integers(0, len(content), 300):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << int(rng.integers(8))
+            file.write_bytes(flipped)
+            try:
+                found = read_state_dict(file)
+            except PresetError:
+                continue
+            if write is torch_file.write_zip:  # a flip in a field that says nothing of the content
+                for name, array in won_state.items():
+                    np.testing.assert_array_equal(found[name], array)
+            assert all(isinstance(array, np.ndarray) for array in found.values())
+
+
+def test_no_flipped_bit_of_an_hdf5_file_is_more_than_an_error_or_a_number(lee_file: Path) -> None:
+    rng = np.random.default_rng(1)
+    content = lee_file.read_bytes()
+    for place in rng.integers(0, len(content), 200):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        lee_file.write_bytes(flipped)
+        try:
+            found = lee.read(lee_file)
+        except PresetError:
+            continue
+        assert found.arguments == {"m": list(SIZES), "widths": list(WIDTHS), "num_tags": 3}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, 2e6])
+def test_numbers_that_no_network_has_are_refused(value: float, tmp_path: Path, won_state: State) -> None:
+    won_state["layer2.conv.weight"][0, 0, 0] = value
+    with pytest.raises(
+        PresetError, match=r"layer2\.conv\.weight holds numbers up to .*: the file is damaged"
+    ):
+        won.read(torch_file.write_legacy(tmp_path / "file", won_state))
+    state = stand_in.lee_state(SIZES, WIDTHS, 3)
+    state["convolution1d_2_W"][0, 0, 0, 0] = value
+    with pytest.raises(PresetError, match="convolution1d_2_W holds numbers up to"):
+        lee.read(stand_in.write_lee(tmp_path / "file.hdf5", state))
+
+
+def test_a_variance_below_zero_is_refused(tmp_path: Path, won_state: State) -> None:
+    won_state["layer1.bn.running_var"][2] = -0.1
+    with pytest.raises(PresetError, match=r"layer1\.bn\.running_var is a variance and holds -0\.1"):
+        won.read(torch_file.write_legacy(tmp_path / "file", won_state))
+    state = stand_in.lee_state(SIZES, WIDTHS, 3)
+    state["batchnormalization_1_running_std"], state["batchnormalization_1_running_mean"] = (
+        state["batchnormalization_1_running_mean"],
+        state["batchnormalization_1_running_std"],
+    )
+    with pytest.raises(PresetError, match="batchnormalization_1_running_std is a variance"):
+        lee.read(stand_in.write_lee(tmp_path / "file.hdf5", state))
+
+
+def rename(file: h5py.File, old: str, new: str) -> None:
+    file.move(old, new)
+
+
+def swap_layers(file: h5py.File) -> None:
+    names = list(file.attrs["layer_names"])
+    first, second = names.index(b"convolution1d_2"), names.index(b"convolution1d_3")
+    names[first], names[second] = names[second], names[first]
+    file.attrs["layer_names"] = np.array(names)
+
+
+def swap_groups(file: h5py.File) -> None:
+    file.move("convolution1d_2", "away")
+    file.move("convolution1d_3", "convolution1d_2")
+    file.move("away", "convolution1d_3")
+
+
+def drop_layer(file: h5py.File) -> None:
+    del file["batchnormalization_2"]
+
+
+def forget_layer(file: h5py.File) -> None:
+    file.attrs["layer_names"] = np.array(
+        [n for n in file.attrs["layer_names"] if n != b"batchnormalization_2"]
+    )
+
+
+def whole_numbers(file: h5py.File) -> None:
+    del file["dense_1/dense_1_b"]
+    file["dense_1/dense_1_b"] = np.arange(3)
+
+
+def link_outside(file: h5py.File) -> None:
+    del file["dense_1/dense_1_b"]
+    file["dense_1/dense_1_b"] = h5py.ExternalLink("/etc/passwd", "x")
+
+
+def newer_keras(file: h5py.File) -> None:
+    file.attrs["keras_version"] = b"2.4.0"
+    file.attrs["backend"] = b"tensorflow"
+
+
+def only_announced(file: h5py.File) -> None:
+    del file["dense_1/dense_1_b"]
+    file["dense_1"].create_dataset("dense_1_b", (10**9,), "f4", chunks=(1000,))
+
+
+HARMS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
+    "a layer's group renamed": (lambda f: rename(f, "dense_1", "dense_2"), "renamed"),
+    "an array renamed": (lambda f: rename(f, "dense_1/dense_1_b", "dense_1/bias"), "renamed or lost"),
+    "layers in another order": (swap_layers, "layers are swapped|no kernel over"),
+    "groups swapped": (swap_groups, "renamed or swapped"),
+    "a layer lost": (drop_layer, "no such group"),
+    "a layer not listed": (forget_layer, "not in the attribute layer_names"),
+    "whole numbers": (whole_numbers, "holds int64 numbers"),
+    "a link to elsewhere": (link_outside, "no array in this file"),
+    "Keras 2": (newer_keras, "written by Keras 2.4.0"),
+    "an array without its numbers": (only_announced, "announced but not stored"),
+    "no order": (lambda f: f.attrs.__delitem__("layer_names"), "neither the attribute layer_names nor"),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_harmed_hdf5_file_is_refused(harm: str, lee_file: Path) -> None:
+    change, message = HARMS[harm]
+    with h5py.File(lee_file, "r+") as opened:
+        change(opened)
+    with pytest.raises(PresetError, match=message):
+        lee.read(lee_file)
+
+
+def test_a_configuration_that_says_otherwise_is_refused(tmp_path: Path) -> None:
+    file = stand_in.write_lee(tmp_path / "w.hdf5", stand_in.lee_state(SIZES, WIDTHS, 3), whole_model=True)
+    convs = [
+        {"class_name": "Convolution1D", "config": {"filter_length": k, "subsample_length": k}} for k in SIZES
+    ]
+    top = [{"class_name": "Convolution1D", "config": {"filter_length": 1, "subsample_length": 1}}]
+    for pools, fits in (((3, 3), True), ((3, 2), False)):
+        pooling = [{"class_name": "MaxPooling1D", "config": {"pool_length": size}} for size in pools]
+        with h5py.File(file, "r+") as opened:
+            opened.attrs["model_config"] = repr({"config": {"layers": [*convs, *top, *pooling]}}).replace(
+                "'", '"'
+            )
+        if fits:
+            assert lee.read(file).arguments["m"] == list(SIZES)
+        else:
+            with pytest.raises(PresetError, match=r"states .* pools of \[3, 2\]"):
+                lee.read(file)
+
+
+def test_another_architecture_is_refused_by_name(lee_file: Path, won_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "preset"
+    with pytest.raises(PresetError, match=r"another architecture than samplecnn_3x9\.lee_mtat.*--like"):
+        convert(lee_file, "samplecnn_3x9.lee_mtat", out)
+    with pytest.raises(PresetError, match=r"another architecture than samplecnn_se_16k\.won_msd"):
+        convert(won_file, "samplecnn_se_16k.won_msd", out)
+    with pytest.raises(PresetError, match=r"a SampleCNN of Won et al\. has layer1"):
+        won.read(torch_file.write_legacy(tmp_path / "clmr.pt", stand_in.clmr_state(WIDTHS)))
+    with pytest.raises(PresetError, match=r"CLMR's encoder has sequential\.0\.0\.weight"):
+        clmr.read(won_file)
+    with pytest.raises(PresetError, match="no whole HDF5 file"):
+        lee.read(won_file)
+    with pytest.raises(PresetError, match="neither a pickle nor a zip archive"):
+        won.read(lee_file)
+    assert not out.exists()
+
+
+def test_a_checkpoint_with_more_or_less_is_refused(tmp_path: Path, won_state: State) -> None:
+    more = won_state | {"spec.mel": np.ones(3, np.float32)}
+    with pytest.raises(PresetError, match=r"another architecture: spec\.mel and 0 more"):
+        won.read(torch_file.write_legacy(tmp_path / "more", more))
+    less = {name: array for name, array in won_state.items() if name != "layer2.bn.bias"}
+    with pytest.raises(PresetError, match=r"layer2\.bn\.bias is missing"):
+        won.read(torch_file.write_legacy(tmp_path / "less", less))
+
+
+def test_two_encoders_that_differ_are_refused(tmp_path: Path) -> None:
+    state = stand_in.clmr_state((4, 5, 6))
+    other = {name: array.copy() for name, array in state.items()}
+    other["sequential.1.0.bias"][0] += 1
+    both = {f"encoder.{name}": array for name, array in state.items()}
+    both |= {f"model.encoder.{name}": array for name, array in other.items()}
+    with pytest.raises(PresetError, match=r"two encoders that differ in sequential\.1\.0\.bias"):
+        clmr.read(torch_file.write_legacy(tmp_path / "file", both))
+
+
+def test_what_holds_no_state_dict_is_refused(tmp_path: Path) -> None:
+    for content, message in (
+        ([1, 2], "holds list, no state_dict"),
+        ({"epoch": 3}, "'epoch' in this checkpoint is no tensor"),
+        ({"state_dict": {"a": "b"}}, "'a' in this checkpoint is no tensor"),
+        ({}, "no state_dict"),
+    ):
+        with pytest.raises(PresetError, match=message):
+            read_state_dict(torch_file.write_legacy(tmp_path / "file", content))
+
+
+def test_archives_that_hold_no_checkpoint_or_several_are_refused(tmp_path: Path, won_file: Path) -> None:
+    other = tmp_path / "other.pth"
+    other.write_bytes(won_file.read_bytes())
+    with pytest.raises(
+        PresetError, match=r"should hold one checkpoint, it holds best_model\.pth, other\.pth"
+    ):
+        read_state_dict(torch_file.in_archive(tmp_path / "two.zip", won_file, other))
+    with pytest.raises(PresetError, match="should hold one checkpoint, it holds nothing"):
+        read_state_dict(torch_file.in_archive(tmp_path / "none.zip"))
+
+
+def test_another_published_file_is_told_by_its_bytes(
+    lee_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Won's files for two sets have the same shapes: only the hash tells them apart."""
+    record = PUBLISHED["samplecnn_16k.won_msd"]
+    swapped = replace(record, source=replace(record.source, blob=git_blob(lee_file)))
+    changed = {**PUBLISHED, record.name: swapped}
+    monkeypatch.setattr("samplecnn_zoo.zoo.converters.PUBLISHED", changed)
+    with pytest.raises(
+        PresetError, match=r"this is the file of samplecnn_16k\.won_msd, not of samplecnn_16k\.won_mtat"
+    ):
+        convert_record(lee_file, PUBLISHED["samplecnn_16k.won_mtat"], tmp_path / "preset")
+
+
+def test_names_and_places_are_checked(tmp_path: Path, lee_file: Path) -> None:
+    with pytest.raises(
+        PresetError, match=r"no published preset is called 'samplecnn_3x9\.lee_mtatt'; did you mean"
+    ):
+        convert(lee_file, "samplecnn_3x9.lee_mtatt", tmp_path / "preset")
+    with pytest.raises(PresetError, match=r"gone\.hdf5: it cannot be read \(No such file"):
+        convert(tmp_path / "gone.hdf5", "samplecnn_3x9.lee_mtat", tmp_path / "preset")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="something is there already"):
+        convert_like(lee_file, "samplecnn_3x9.lee_mtat", tmp_path / "full")
+
+
+def samplecnn(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "samplecnn_zoo", "convert", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command(tmp_path: Path, won_file: Path) -> None:
+    (tmp_path / "tags.txt").write_text("rock\npop\nbösendorfer\n", encoding="utf-8")
+    out = tmp_path / "mine"
+    done = samplecnn(
+        won_file,
+        "--like",
+        "samplecnn_16k.won_mtat",
+        "-o",
+        out,
+        "--tags",
+        tmp_path / "tags.txt",
+        "--license",
+        "MIT",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}: mine, 3 tags\n", "")
+    assert (preset_info(out).tags, preset_info(out).license) == (("rock", "pop", "bösendorfer"), "MIT")
+    done = samplecnn(won_file, "--as", "samplecnn_16k.won_mtat", "-o", tmp_path / "other")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "another architecture than samplecnn_16k.won_mtat" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_command_says_what_it_could_not_verify(tmp_path: Path) -> None:
+    state = stand_in.won_state([128, 128, 128, *[256] * 6, 512], 50)
+    file = torch_file.write_legacy(tmp_path / "best_model.pth", state)
+    done = samplecnn(file, "--as", "samplecnn_16k.won_jamendo", "-o", tmp_path / "preset")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/preset: samplecnn_16k.won_jamendo, 50 tags\n")
+    assert "could not be verified as the published file" in done.stderr
+    done = samplecnn(file, "-o", tmp_path / "preset")
+    assert done.returncode == 2 and "say what the file is: --as NAME" in done.stderr
