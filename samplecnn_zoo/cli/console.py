@@ -20,6 +20,8 @@ from rich.text import Text
 
 from samplecnn_zoo.formats import printable
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
 
 def say(message: str) -> None:
     """Print one line on the error stream."""

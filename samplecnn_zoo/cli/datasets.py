@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samplecnn_zoo.cli.console import fail
+from samplecnn_zoo.cli.console import INTERRUPTED, fail
 from samplecnn_zoo.cli.options import FactsOption, ListFormat
 from samplecnn_zoo.cli.prepare import OptionOption, parse_options, reporting
-from samplecnn_zoo.cli.run import INTERRUPTED
 
 if TYPE_CHECKING:
     from samplecnn_zoo.datasets.collection import DataSet, Finding

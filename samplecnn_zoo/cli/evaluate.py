@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samplecnn_zoo.cli.console import Reporter, fail, say
+from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail, say
 from samplecnn_zoo.cli.options import Engine, EngineOption, FactsOption, ListFormat
-from samplecnn_zoo.cli.run import INTERRUPTED
 from samplecnn_zoo.formats import printable
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samplecnn_zoo.cli.console import Reporter, fail, say
-from samplecnn_zoo.cli.run import INTERRUPTED
+from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail, say
 
 if TYPE_CHECKING:
     from samplecnn_zoo.datasets.collection import Collection

@@ -10,10 +10,8 @@ from typing import Any, BinaryIO, NoReturn
 import typer
 
 from samplecnn_zoo.bulk import Journal, JournalError, Outcome, assemble, process
-from samplecnn_zoo.cli.console import Reporter, fail, say
+from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail, say
 from samplecnn_zoo.formats import Record, Writer
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from samplecnn_zoo.cli.console import fail, say
-from samplecnn_zoo.cli.run import INTERRUPTED
+from samplecnn_zoo.cli.console import INTERRUPTED, fail, say
 from samplecnn_zoo.formats import printable
 
 if TYPE_CHECKING:
