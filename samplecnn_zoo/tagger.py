@@ -230,10 +230,12 @@ class Tagger:
 
     def _clip(self, path: Path) -> tuple[Iterable[audio.Segment], "_Counted"]:
         """Return the segments whose mean is the clip's, and what counts its samples while they are taken."""
-        blocks, preset, rule = self._blocks(path), self.preset, self._rule
+        preset, rule = self.preset, self._rule
         if rule.windows is None:
+            blocks = self._blocks(path)
             return self._cover(blocks), blocks
-        segments, blocks.samples = audio.spread(
+        counted = _Counted(())
+        segments, counted.samples = audio.spread(
             lambda: self._blocks(path),
             preset.sample_rate,
             preset.segment_samples,
@@ -241,7 +243,7 @@ class Tagger:
             to_end=rule.to_end,
             expected_samples=audio.info(path, decoder=self._decoder).samples_at(preset.sample_rate),
         )
-        return segments, blocks
+        return segments, counted
 
     def _check_tags(self) -> None:
         if self.preset.is_encoder:
