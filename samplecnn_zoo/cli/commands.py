@@ -113,6 +113,7 @@ def _facts(preset: "Preset") -> list[tuple[str, str]]:
         ("network", f"{preset.builder}({arguments})"),
         ("sample rate", f"{preset.sample_rate} Hz"),
         ("segment", f"{preset.segment_samples} samples, {preset.segment_s:.3f} s"),
+        ("clip", _rule(preset)),
         ("normalization", f"(x - {norm.mean:g}) / {norm.std:g}" if norm else "none"),
         ("license", f"{preset.license} (weights), {preset.code_license} (code)"),
         ("training data", preset.training_data),
@@ -120,6 +121,12 @@ def _facts(preset: "Preset") -> list[tuple[str, str]]:
         ("weights sha256", preset.weights_sha256 or "unknown"),
         ("tags", tags),
     ]
+
+
+def _rule(preset: "Preset") -> str:
+    if preset.segment_rule.windows is not None:
+        return f"mean over {preset.segment_rule.windows} segments spread evenly over it"
+    return f"mean over segments, one every {preset.hop_samples / preset.sample_rate:.3f} s"
 
 
 def _score(score: "Score | None") -> str:
@@ -159,6 +166,8 @@ def tag(
     if top is None and shape in ("table", "json"):
         top = DEFAULT_TOP
     record = _fetched(preset)
+    if record.is_encoder:
+        fail(f"{preset} is an encoder without tags: samplecnn embed gives its features")
     options = {"hop_s": hop, "engine": engine, "decoder": decoder}
     request = _request("tag", paths, record, {**options, "top": top}, place)
 
