@@ -44,6 +44,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
     monkeypatch.setattr(hub, "FIRST_PAUSE_S", 0.01)
     with HubServer() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setattr(f"{constants}.ENDPOINT", server.url)  # read at import; older clients go by both
+        template = "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", server.url + template)
         yield server
 
 
