@@ -30,7 +30,7 @@ LARGE = Path(os.environ.get("SAMPLECNN_ZOO_ORACLES", BESIDE))
 
 Floats = npt.NDArray[np.float32]
 
-SCORES, ACTIVATIONS = 1e-4, 3e-4  # the original's float32 is 1.3e-5 and 3.2e-5 off the exact numbers
+TOLERANCE = 1e-4  # the original float32 is 1.3e-5 (scores) and 3.2e-5 (levels) off the exact numbers
 
 RUN = """
 import json, sys
@@ -159,12 +159,12 @@ def scores_and_levels(oracle: Oracle, folder: Path) -> tuple[Floats, list[Floats
 def test_scores_and_levels_are_those_of_the_original(oracle: Oracle, ran: Path) -> None:
     scores, levels = scores_and_levels(oracle, ran)
     wanted = oracle.outputs()
-    np.testing.assert_allclose(scores, wanted[oracle.scores], rtol=0, atol=SCORES)
+    np.testing.assert_allclose(scores, wanted[oracle.scores], rtol=0, atol=TOLERANCE)
     for level, name in zip(levels, oracle.levels, strict=True):
         answer = wanted[name]
         if not oracle.key.startswith("keras1"):  # (clips, channels, time), or without time
             answer = answer.reshape(*answer.shape[:2], -1).transpose(0, 2, 1)
-        np.testing.assert_allclose(level, answer, rtol=0, atol=ACTIVATIONS)
+        np.testing.assert_allclose(level, answer, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("oracle", SMALL, ids=lambda oracle: oracle.key)
@@ -176,14 +176,14 @@ def test_what_wrong_converters_give_is_told_apart(oracle: Oracle, ran: Path) -> 
         del wrong["wrong__tfpad"], wrong["wrong__eps1e-7"]
     assert {"wrong__noflip", "wrong__std_not_var", "wrong__eps1e-3"} <= wrong.keys()
     for name, array in wrong.items():
-        assert np.abs(scores - array).max() > 2 * SCORES, name
+        assert np.abs(scores - array).max() > 2 * TOLERANCE, name
 
 
 def test_openvino_gives_the_same(presets: dict[str, Path]) -> None:
     for oracle in SMALL:
         preset = presets[oracle.key]
         found = Tagger(preset, engine="openvino").predict_segments(np.load(f"{preset}.npy"))
-        np.testing.assert_allclose(found, oracle.outputs()["sigmoid"], rtol=0, atol=SCORES)
+        np.testing.assert_allclose(found, oracle.outputs()["sigmoid"], rtol=0, atol=TOLERANCE)
 
 
 def test_a_preset_states_the_sizes_that_were_read(presets: dict[str, Path]) -> None:

@@ -261,7 +261,7 @@ def test_options_out_of_range_are_refused(preset: Path, options: dict[str, Any],
 def test_a_preset_that_is_loaded_brings_its_own_record(preset: Path, model: keras.Model) -> None:
     with pytest.raises(ValueError, match=r"preset= describes a keras\.Model"):
         Tagger(preset, preset=model.preset)
-    with pytest.raises(PresetError, match="neither a directory nor a bundled preset"):
+    with pytest.raises(PresetError, match="neither a directory nor the name of a preset"):
         Tagger("no-such-preset")
 
 

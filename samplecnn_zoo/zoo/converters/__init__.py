@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from samplecnn_zoo.zoo.converters import clmr, lee, won
 from samplecnn_zoo.zoo.converters.checkpoint import Checkpoint, assign
+from samplecnn_zoo.zoo.converters.keras1 import try_apart
 from samplecnn_zoo.zoo.preset import Preset, PresetError
 from samplecnn_zoo.zoo.published import PUBLISHED, Published, numbered
 from samplecnn_zoo.zoo.save import save_pretrained
@@ -49,7 +50,7 @@ def convert_record(file: Path, record: Published, out: Path, *, tags: Sequence[s
     """Write the checkpoint in `file`, which is what `record` says, as `convert` does; errors as there."""
     with _naming(file):
         original = _is_original(file, record)
-        checkpoint = _READERS[record.family](file)
+        checkpoint = _read(file, record, trusted=original)
         record = _with_head(record, checkpoint)
         preset = record.preset(tags=tags, **({} if original else _unverified(record)))
         model = _filled(preset, checkpoint, record.name)
@@ -71,8 +72,7 @@ def convert_like(
     """
     file, out, record = Path(file), Path(out), _published(like)
     with _naming(file):
-        _is_original(file, record)
-        checkpoint = _READERS[record.family](file)
+        checkpoint = _read(file, record, trusted=_is_original(file, record))
         record = _with_head(_resized(record, checkpoint.arguments), checkpoint)
         claims = {
             "name": out.resolve().name,
@@ -124,6 +124,12 @@ def _is_original(file: Path, record: Published) -> bool:
         if blob == other.source.blob != record.source.blob:
             raise PresetError(f"this is the file of {other.name}, not of {record.name}")
     return blob == record.source.blob
+
+
+def _read(file: Path, record: Published, *, trusted: bool) -> Checkpoint:
+    if record.format == "keras1_hdf5" and not trusted:
+        try_apart(file)
+    return _READERS[record.family](file)
 
 
 def _unverified(record: Published) -> dict[str, Any]:
