@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from samplecnn_zoo.zoo import PresetError, cache, fetch, find, list_presets, load_pretrained, preset_info
-from samplecnn_zoo.zoo.published import PUBLISHED, Published
+from samplecnn_zoo.zoo.published import Published
 from samplecnn_zoo.zoo.store import read_stored
 from tests.presets import scores as scores_of
 from tests.presets import segments
@@ -322,24 +322,6 @@ def test_a_full_disk_is_one_line(
     assert server.count("GET") == 1
 
 
-@pytest.mark.parametrize("mirror", ["file:///etc", "ftp://somewhere", "mirror.org"])
-def test_a_mirror_is_a_web_address(mirror: str, wanted: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAMPLECNN_ZOO_MIRROR", mirror)
-    with pytest.raises(PresetError, match="must begin with https:// or http://"):
-        fetch.fetch(wanted)
-
-
-def test_originals_are_asked_of_their_pinned_commit() -> None:
-    published = PUBLISHED["samplecnn_3x9.lee_msd"]
-    url = "https://raw.githubusercontent.com/jongpillee/musicTagging_MSD/71ed2353cf3ccf261603eb016fef37e368c70e41/models/weight_msdTag.hdf5"
-    assert fetch.source_url(published) == url == published.url
-
-
-def test_a_mirror_may_be_a_folder_of_a_host(wanted: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAMPLECNN_ZOO_MIRROR", "https://host.org/raw/")
-    assert fetch.source_url(wanted) == f"https://host.org/raw{URL_PATH.replace(' ', '%20')}"
-
-
 def test_a_cache_to_be_read_only_serves(
     server: WebServer, wanted: Published, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,28 +379,6 @@ def test_what_a_published_preset_wants_is_known_without_a_download(
     assert server.asked == []
     load_pretrained(NAME)
     assert preset_info(NAME).weights_sha256 is not None
-
-
-@pytest.mark.parametrize(
-    ("system", "variables", "folder"),
-    [
-        ("linux", {}, ".cache/samplecnn_zoo"),
-        ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/samplecnn_zoo"),
-        ("darwin", {}, "Library/Caches/samplecnn_zoo"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/samplecnn_zoo"),
-        ("linux", {"SAMPLECNN_ZOO_CACHE": "~/mine"}, "mine"),
-    ],
-)
-def test_the_cache_is_where_the_platform_has_its_own(
-    system: str, variables: dict[str, str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("SAMPLECNN_ZOO_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.platform", system)
-    assert cache.cache_dir() == tmp_path / folder
 
 
 def test_a_bar_is_drawn_on_a_terminal_only(
