@@ -12,7 +12,7 @@ PATH = "jongpillee/musicTagging_MSD/71ed2353cf3ccf261603eb016fef37e368c70e41/mod
 
 
 @pytest.mark.parametrize("mirror", ["file:///etc", "ftp://somewhere", "mirror.org"])
-def test_a_mirror_is_a_web_address(mirror: str, wanted: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_is_a_web_address(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMPLECNN_ZOO_MIRROR", mirror)
     with pytest.raises(PresetError, match="must begin with https:// or http://"):
         fetch.source_url(RECORD)
