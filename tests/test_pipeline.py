@@ -362,3 +362,20 @@ def test_other_backends_train_on_both_and_on_arrays_without_tensorflow(made: Pre
     loss, still_there = fit(ARRAYS, blocked=True)
     assert (there, still_there) == ("True", "False")
     assert float(loss) == pytest.approx(float(with_loss), rel=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["", "raise KeyboardInterrupt"])
+def test_python_ends_while_batches_are_being_read(made: Prepared, ending: str) -> None:
+    code = f"""
+from samplecnn_zoo.datasets.prepared import Prepared
+from samplecnn_zoo.datasets.pipeline import Segments, training_dataset
+made = Prepared.open({str(made.directory)!r})
+batches = iter(training_dataset(made, "train", Segments(2000), batch_size=100, epochs=100_000))
+next(batches)
+print("read", flush=True)
+{ending}
+"""
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
+    assert run.stdout == "read\n"
+    assert bool(run.returncode) == bool(ending)

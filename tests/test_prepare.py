@@ -262,9 +262,9 @@ def test_two_runs_do_not_write_one_folder(tmp_path: Path) -> None:
 
 def test_too_little_room_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**6))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=900_000))
     monkeypatch.setattr(shards, "decode_all", no_decoding)
-    with pytest.raises(PreparedError, match=r"0\.0 GB are needed, 0\.0 GB are free; make room"):
+    with pytest.raises(PreparedError, match=r"1\.0 MB are needed, 0\.9 MB are free; make room"):
         prepare(collection(tmp_path / "audio"), tmp_path / "set", sample_rate=RATE)
 
 

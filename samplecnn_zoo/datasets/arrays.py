@@ -123,7 +123,7 @@ class SegmentSequence(keras.utils.PyDataset):  # type: ignore[misc]  # Keras pub
         return self._batches.get(index + self._skipped)
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch if this one has been read; Keras also calls this after a look at a batch."""
+        """Go on to the next epoch if this one was read; Keras also calls this after a look at a batch."""
         if self._count >= len(self):
             self._begin(self._epoch + 1, 0)
         self._count = 0

@@ -19,7 +19,8 @@ class Augmentation:
     Attributes:
         gain_db: Lowest and highest gain in dB, drawn evenly.
         polarity: The share of segments that are turned upside down, 0 to 1.
-        noise_snr_db: White noise is added so that the segment is this many dB above it: lowest and highest.
+        noise_snr_db: White noise (of evenly spread amplitudes) is added so that the segment is this many dB
+            above it: lowest and highest.
         time_shift: A segment begins up to this many samples earlier or later in its clip, as far as the clip
             reaches; of use with consecutive segments.
         mixup: Alpha of mixup (Zhang et al. 2018): segment and labels are mixed with those of another one of
@@ -66,9 +67,8 @@ class Augmentation:
             audio *= np.where(rng.random(size) < self.polarity, np.float32(-1), np.float32(1))
         if self.noise_snr_db:
             rms = np.sqrt(np.mean(np.square(audio), axis=1, keepdims=True))
-            audio += rng.standard_normal(audio.shape, np.float32) * (
-                rms * _ratio(-rng.uniform(*self.noise_snr_db, size))
-            )
+            reach = rms * _ratio(-rng.uniform(*self.noise_snr_db, size)) * np.float32(np.sqrt(12))
+            audio += (rng.random(audio.shape, np.float32) - np.float32(0.5)) * reach
         if self.mixup:
             audio, labels = _mixed(audio, labels, self.mixup, rng)
         return np.clip(audio, -1.0, 1.0, out=audio), labels

@@ -5,8 +5,11 @@ has to fill, memory does not grow, and a run goes on in the middle of an epoch a
 same batches without TensorFlow.
 """
 
+import atexit
+import time
 from collections.abc import Callable
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,9 @@ from samplecnn_zoo.datasets.augment import Augmentation
 from samplecnn_zoo.datasets.batches import Evaluation, Floats, Normalizing, Training, clips_of
 from samplecnn_zoo.datasets.prepared import Prepared
 from samplecnn_zoo.datasets.segments import Segments
+
+QUIET_S = 0.1  # without a call, after which none is on its way
+PATIENCE_S = 10.0  # a thread that still uses batches may ask for ever
 
 __all__ = ["Segments", "batches_per_epoch", "evaluation_dataset", "training_dataset"]
 
@@ -139,9 +145,15 @@ def evaluation_dataset(
 
 def _numbered(numbers: range, read: Callable[[Any], tuple[Any, Any]], shapes: tuple[Any, Any]) -> Any:
     """The batches of these numbers, in order, read in parallel and ahead of their use."""
+    types = [spec.dtype for spec in shapes]
+    empty = tuple(np.zeros([size or 0 for size in spec.shape], spec.dtype.as_numpy_dtype) for spec in shapes)
+
+    def guarded(number: np.int64) -> tuple[Any, Any]:
+        with _exit as going_on:
+            return read(number) if going_on else (empty[0], empty[1])
 
     def batch(number: Any) -> tuple[Any, Any]:
-        parts = tf.numpy_function(read, [number], [spec.dtype for spec in shapes])
+        parts = tf.numpy_function(guarded, [number], types)
         first, second = (tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, shapes, strict=True))
         return first, second
 
@@ -149,3 +161,39 @@ def _numbered(numbers: range, read: Callable[[Any], tuple[Any, Any]], shapes: tu
     return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
         tf.data.AUTOTUNE
     )
+
+
+class _Exit:
+    """Lets the reading of batches ahead come to rest before Python ends.
+
+    A thread of TensorFlow that wants to enter Python while Python is being taken down never comes back, and
+    an iterator that is still there, as after an exception, would wait for it for ever. So at the exit,
+    batches are handed out empty until nobody asks for more: their queues are full then.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = self._calls = 0
+        self._closing = False
+
+    def __enter__(self) -> bool:
+        with self._lock:
+            self._inside += 1
+            self._calls += 1
+            return not self._closing
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+
+    def close(self) -> None:
+        """Return when no call is going on and none has come for a while."""
+        self._closing = True
+        before, end = 0, time.monotonic() + PATIENCE_S
+        while (self._inside or self._calls != before) and time.monotonic() < end:
+            before = self._calls
+            time.sleep(QUIET_S)
+
+
+_exit = _Exit()
+atexit.register(_exit.close)

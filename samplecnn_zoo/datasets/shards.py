@@ -178,7 +178,7 @@ class ShardStore:
         wanted, free = clips * self._record_bytes, shutil.disk_usage(self.folder).free
         if wanted > free:
             raise PreparedError(
-                f"{self.folder}: {wanted / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; "
+                f"{self.folder}: {wanted / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free; "
                 "make room, name a folder on another disk, or take a lower rate"
             )
 
