@@ -248,8 +248,13 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_checkpoi
 
     made: list[Any] = []
     original = network.in_precision
+
+    def kept(*args: Any) -> Any:
+        made.append(original(*args))
+        return made[-1]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "in_precision", lambda *args: made.append(original(*args)) or made[-1])
+        patch.setattr(network, "in_precision", kept)
         with pytest.raises(
             TrainingError, match="loss became nan in epoch 2, batch 2; try a learning rate of a tenth"
         ):
