@@ -15,7 +15,7 @@ from samplecnn_zoo.training import Recipe
 RATE = 100
 CLIP_SAMPLES = 2910
 TAGS = ("low", "high", "loud", "never")
-NET: dict[str, Any] = {"m": [9, 3, 3, 3], "widths": [4, 5, 6]}  # segments of 243 samples
+NET: dict[str, Any] = {"m": [27, 9], "widths": [4]}  # segments of 243 samples
 COUNTS = {"train": 24, "valid": 8, "test": 4}
 
 

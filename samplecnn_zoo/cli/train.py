@@ -107,7 +107,7 @@ def train(
 
     Exit code: 0 the preset is there, 1 training failed (NaN, disk full), 2 wrong use, 130 after Ctrl-C.
     """
-    from samplecnn_zoo.training import RECIPES, TrainingError
+    from samplecnn_zoo.training import RECIPES, LossError, TrainingError
 
     if show:
         for item in RECIPES.values():
@@ -144,7 +144,7 @@ def train(
         options = {"seed": seed, "start_from": start_from, "limit": limit, "data": data, "devices": devices}
         _train(chosen, _open(prepared), output, about, options | {"checkpoint_minutes": checkpoint_minutes})
     except TrainingError as error:
-        fail(str(error), 1 if "the loss became" in str(error) else 2)
+        fail(str(error), 1 if isinstance(error, LossError) else 2)
 
 
 def _recipe(name: str | None, model: str | None, start_from: str | None, changes: dict[str, Any]) -> "Recipe":

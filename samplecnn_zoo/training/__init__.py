@@ -6,7 +6,7 @@ Names load lazily: importing this package imports neither Keras nor TensorFlow.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from samplecnn_zoo.training.recipe import Cosine, Optimizer, Plateau, Recipe, TrainingError
+from samplecnn_zoo.training.recipe import Cosine, LossError, Optimizer, Plateau, Recipe, TrainingError
 from samplecnn_zoo.training.recipes import RECIPES, get_recipe
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "Cosine",
     "EpochDone",
     "EveryMinutes",
+    "LossError",
     "Optimizer",
     "Plateau",
     "Recipe",

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from samplecnn_zoo.training.checkpoint import Arrays, assign, weights_of
-from samplecnn_zoo.training.recipe import Plateau, TrainingError
+from samplecnn_zoo.training.recipe import LossError, Plateau, TrainingError
 from samplecnn_zoo.training.schedule import PlateauState, plateau_rate
 
 Logs = Mapping[str, Any] | None
@@ -22,7 +22,7 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publis
         first_batch: What the first batch of the next epoch counts as, where an epoch is gone on with.
 
     Raises:
-        TrainingError: The loss is NaN or infinite; the message tells epoch and batch, counted from 1.
+        LossError: The loss is NaN or infinite; the message tells epoch and batch, counted from 1.
     """
 
     def __init__(self, *, first_batch: int = 0) -> None:
@@ -38,7 +38,7 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publis
         """Look at the loss: a running mean, so that one batch without a number shows in it."""
         loss = (logs or {}).get("loss")
         if loss is not None and not isfinite(loss):
-            raise TrainingError(
+            raise LossError(
                 f"the loss became {float(loss)} in epoch {self._epoch + 1}, batch {self._first + batch + 1}; "
                 "try a learning rate of a tenth, --clip-norm 1, float32 instead of mixed_float16, "
                 "and look for broken audio"

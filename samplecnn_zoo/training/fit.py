@@ -1,6 +1,7 @@
 """One training run from beginning to end, wherever it was killed: data, model, epochs, preset."""
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -89,7 +90,8 @@ def train(
 
     Raises:
         TrainingError: The recipe does not fit the set, the folder holds another run, the checkpoint is
-            damaged, or the loss became NaN (the last good checkpoint stays).
+            damaged.
+        LossError: The loss became NaN; the last good checkpoint stays.
         PresetError: `start_from` is no sound preset.
         OSError: The folder can't be written.
     """
@@ -298,5 +300,7 @@ class _Work:
             assign(self.model.weights, self.best, "best weights")
         network.copy_weights(self.model, self.plain)
         target = self.folder / run.PRESET
+        for rest in self.folder.glob(f".{run.PRESET}.*"):  # of a kill while saving
+            shutil.rmtree(rest)
         save_preset(self.plain, target, self.feed, self.standing, about=about, start_from=start_from)
         return target

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
+from samplecnn_zoo.datasets.augment import Augmentation
+
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ORDERS = ("random", "consecutive")
@@ -13,6 +15,10 @@ BUILDERS = ("SampleCNN", "FrameLevelRaw", "FrameLevelMel")
 
 class TrainingError(ValueError):
     """A run that can't be started, gone on with or finished: one line with what is wrong and the way out."""
+
+
+class LossError(TrainingError):
+    """The loss became NaN or infinite: the message tells where, and what to try."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -160,6 +166,7 @@ class Recipe:
             0 <= self.label_smoothing < 1,
             f"label_smoothing must be at least 0 and less than 1, got {self.label_smoothing}",
         )
+        _check_augmentation(self.augmentation)
         if self.epochs is None:
             _require(
                 isinstance(self.schedule, Plateau),
@@ -184,6 +191,16 @@ class Recipe:
         rest = {name: value for name, value in changes.items() if name not in own}
         optimizer = rest.pop("optimizer", self.optimizer)
         return replace(self, optimizer=replace(optimizer, **steps), **rest)
+
+
+def _check_augmentation(changes: Mapping[str, Any] | None) -> None:
+    known = [item.name for item in fields(Augmentation)]
+    for name in changes or {}:
+        _require(name in known, f"there is no change {name!r}; augmentation knows {', '.join(known)}")
+    try:
+        Augmentation(**(changes or {}))
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"augmentation: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ PRESET = "preset"
 LOG = "log.csv"
 TENSORBOARD = "tensorboard"
 _LOCK = ".lock"
+_OURS = {_LOCK, f"{RECORD}.partial"}  # what a kill at the very beginning leaves
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def opened(folder: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
     """
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder}: it is no folder; give the name of a new one")
-    if folder.is_dir() and not (folder / RECORD).exists() and set(os.listdir(folder)) - {_LOCK}:
+    if folder.is_dir() and not (folder / RECORD).exists() and set(os.listdir(folder)) - _OURS:
         raise TrainingError(f"{folder}: it holds other things and no {RECORD}; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
@@ -62,12 +63,12 @@ def _lock(file: IO[bytes], folder: Path) -> None:
 
 def _check(path: Path, identity: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(identity))  # as it will read back: tuples are lists
-    if not path.exists():
+    if not any((path.parent / name).exists() for name in (CHECKPOINTS, PRESET)):  # nothing was trained yet
         write_text(path, json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
         return
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise TrainingError(f"{path}: it can't be read ({error}); give a new folder") from error
     differs = next(_differences(begun, wanted), None)
     if differs:
