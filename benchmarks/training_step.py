@@ -1,4 +1,4 @@
-"""How fast a network trains: Keras, as `samplecnn train` compiles it, beside PyTorch, taking turns in one run.
+"""How fast a network trains: Keras, as `samplecnn train` compiles it, beside PyTorch, by turns in one run.
 
     python benchmarks/training_step.py
     python benchmarks/training_step.py --contenders keras-jax torch-compile --precision mixed_bfloat16
