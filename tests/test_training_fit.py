@@ -327,6 +327,29 @@ def test_mixed_precision_trains_half_and_saves_whole(tones: Prepared, tmp_path: 
     assert {layer.dtype_policy.name for layer in load_pretrained(preset).layers} == {"float32"}
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_gradients_too_small_for_float16_arrive(precision: str) -> None:
+    recipe = quick(precision=precision, optimizer=Optimizer(kind="sgd", momentum=0), learning_rate=1.0)
+    model = network.build(recipe, rate=sets.RATE, tags=4, single_label=False)
+    head = model.get_layer("tags")
+    head.set_weights([1e-7 * head.get_weights()[0], head.get_weights()[1]])  # what passes down is below 1e-8
+    first = model.get_layer("stage1_conv").get_weights()[0]
+    model = network.in_precision(model, precision)
+    network.compile_model(model, recipe, steps=None, single_label=False, jit=False)
+    rng = np.random.default_rng(2)
+    model.train_on_batch(rng.normal(0, 0.1, (8, 243, 1)), np.eye(4, dtype=np.float32)[np.arange(8) % 4])
+    moved = model.get_layer("stage1_conv").get_weights()[0] - first
+    assert 0 < np.abs(moved).max() < 1e-3
+
+
+def test_a_run_in_float16_goes_on_with_its_loss_scale(tones: Prepared, tmp_path: Path) -> None:
+    recipe = quick(precision="mixed_float16", keep="last")
+    whole = train(recipe, tones, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(recipe, tones, tmp_path / "cut", checkpoint_minutes=0, progress=stop_at(2, 2))
+    assert equal(weights(whole), weights(train(recipe, tones, tmp_path / "cut")))
+
+
 def test_the_mel_front_end_stays_whole_in_mixed_precision() -> None:
     recipe = Recipe(
         name="mel", builder="FrameLevelMel", arguments={"window": 27, "hop": 9, "n": 2, "widths": [4, 5]}

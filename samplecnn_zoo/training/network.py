@@ -153,9 +153,9 @@ def compile_model(
         freeze(model, below=recipe.freeze_below)
     kind = keras.losses.CategoricalCrossentropy if single_label else keras.losses.BinaryCrossentropy
     schedule_steps = steps if isinstance(recipe.schedule, Cosine) else None
-    model.compile(
-        make_optimizer(recipe.optimizer, recipe.schedule, schedule_steps),
-        kind(label_smoothing=recipe.label_smoothing),
-        jit_compile=jit,
-    )
+    optimizer = make_optimizer(recipe.optimizer, recipe.schedule, schedule_steps)
+    if recipe.precision == "mixed_float16":
+        # Gradients below 6e-8 would be 0. Keras sees the policy of the model, not of its layers: it would not.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer, kind(label_smoothing=recipe.label_smoothing), jit_compile=jit)
     model.optimizer.build(model.trainable_variables)

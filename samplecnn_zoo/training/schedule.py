@@ -72,7 +72,8 @@ def make_optimizer(
         "global_clipnorm": optimizer.clip_norm,
     }
     if optimizer.kind == "sgd":
-        return keras.optimizers.SGD(rate, momentum=optimizer.momentum, nesterov=optimizer.nesterov, **common)
+        momentum = float(optimizer.momentum)  # Keras takes no 0
+        return keras.optimizers.SGD(rate, momentum=momentum, nesterov=optimizer.nesterov, **common)
     if optimizer.weight_decay:
         return keras.optimizers.AdamW(rate, **common)
     return keras.optimizers.Adam(rate, **common)
