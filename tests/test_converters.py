@@ -13,13 +13,13 @@ import pytest
 from samplecnn_zoo.models import SampleCNN, feature_model
 from samplecnn_zoo.models.plans import sample_plan
 from samplecnn_zoo.zoo import PresetError, SegmentRule, load_pretrained, preset_info, save_pretrained
+from samplecnn_zoo.zoo.cache import git_blob
 from samplecnn_zoo.zoo.converters import (
     checkpoint,
     clmr,
     convert,
     convert_like,
     convert_record,
-    git_blob,
     lee,
     won,
 )
@@ -159,6 +159,16 @@ def clmr_file(file: Path, kind: str, state: State, head: State) -> Path:
         case "supervised":
             named = {f"encoder.fc.{name}": array for name, array in head.items()}
             return torch_file.write_legacy(file, plain | named)
+        case "supervised by Lightning":  # whose model is the encoder itself
+            network = state | {f"fc.{name}": array for name, array in head.items()}
+            doubled = {
+                f"{way}.{name}": array for way in ("encoder", "model") for name, array in network.items()
+            }
+            return torch_file.write_zip(file, torch_file.lightning(doubled))
+        case "linear evaluation of a supervised one":
+            other = {f"encoder.fc.{name}": array + 1 for name, array in head.items()}
+            named = {f"model.0.{name}": array for name, array in head.items()}
+            return torch_file.write_zip(file, torch_file.lightning(plain | other | named))
         case "linear evaluation":
             named = {f"model.0.{name}": array for name, array in head.items()}
             return torch_file.write_zip(file, torch_file.lightning(plain | named))
@@ -183,13 +193,24 @@ def test_clmr(kind: str, tmp_path: Path) -> None:
     assert preset.tags == tuple(f"tag_{i}" if has_head else f"feature_{i}" for i in range(len(wanted)))
 
 
-@pytest.mark.parametrize("kind", ["plain", "bare", "lightning", "supervised", "archive of files"])
+WRAPPED = {
+    "plain": 0,
+    "bare": 0,
+    "lightning": 0,
+    "archive of files": 0,
+    "supervised": 7,
+    "supervised by Lightning": 7,
+    "linear evaluation of a supervised one": 7,
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
 def test_clmrs_encoder_is_the_same_however_it_is_wrapped(kind: str, tmp_path: Path) -> None:
     state, head = clmr_arrays()
     wanted = clmr.read(clmr_file(tmp_path / "wanted.ckpt", "linear evaluation", state, head))
     found = clmr.read(clmr_file(tmp_path / "found.ckpt", kind, state, head))
-    assert found.outputs == (7 if kind == "supervised" else 0)
-    assert wanted.layers.keys() - found.layers.keys() == ({"tags"} if kind != "supervised" else set())
+    assert found.outputs == WRAPPED[kind]
+    assert wanted.layers.keys() - found.layers.keys() == (set() if WRAPPED[kind] else {"tags"})
     for name, layer in found.layers.items():
         for one, other in zip(layer.arrays, wanted.layers[name].arrays, strict=True):
             np.testing.assert_array_equal(one, other)

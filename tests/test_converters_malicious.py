@@ -132,6 +132,35 @@ def test_what_asks_for_all_the_memory_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "keys",
+    [b"\x80\x02])" + b"\x85" * 3_000_000 + b"a.", b"\x80\x02]](X\x01\x00\x00\x000ea."],
+    ids=["deep", "unhashable"],
+)
+def test_keys_that_are_no_texts_are_refused(keys: bytes, tmp_path: Path) -> None:
+    """In a process of its own: to hash what is nested deeply would take this one down."""
+    head = b"".join(torch_file.pickled(part) for part in (torch_file.MAGIC, 1001, torch_file.SYSTEM, {}))
+    (tmp_path / "file.pth").write_bytes(head + keys)
+    code = (
+        "import sys; from pathlib import Path; from samplecnn_zoo.zoo import PresetError\n"
+        "from samplecnn_zoo.zoo.converters.torch_files import read_state_dict\n"
+        "try: read_state_dict(Path(sys.argv[1]))\n"
+        "except PresetError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "file.pth")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the storages in this checkpoint are not those of its tensors" in done.stdout
+
+
+def test_a_number_of_thousands_of_digits_is_refused_without_printing_it(tmp_path: Path) -> None:
+    number = b"\x80\x02\x8b" + (4000).to_bytes(4, "little") + b"\x11" * 4000 + b"."
+    (tmp_path / "file").write_bytes(number * 5)
+    with pytest.raises(PresetError, match=r"not written by torch\.save") as caught:
+        read_state_dict(tmp_path / "file")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
     ("shape", "strides", "offset"),
     [
         ((4,), (1,), 1),
@@ -139,6 +168,7 @@ def test_what_asks_for_all_the_memory_is_refused(tmp_path: Path) -> None:
         ((4,), (2,), 0),
         ((4,), (1, 1), 0),
         ((10**12,), (0,), 0),
+        ((2**62, 0), (1, 1), 0),
         ((1,), (1,), 99),
     ],
 )

@@ -1,22 +1,24 @@
 """Files that must not become presets: malicious, damaged, swapped, renamed, of another architecture."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from samplecnn_zoo.zoo import PresetError, preset_info
+from samplecnn_zoo.zoo.cache import git_blob
 from samplecnn_zoo.zoo.converters import (
     clmr,
     convert,
     convert_like,
     convert_record,
-    git_blob,
     keras1,
     lee,
     won,
@@ -181,7 +183,7 @@ HARMS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "groups swapped": (swap_groups, "renamed or swapped"),
     "a layer lost": (drop_layer, "no such group"),
     "a layer not listed": (forget_layer, "not in the attribute layer_names"),
-    "whole numbers": (whole_numbers, "holds int64 numbers"),
+    "whole numbers": (whole_numbers, "holds no array of floating-point numbers"),
     "a link to elsewhere": (link_outside, "no array in this file"),
     "Keras 2": (newer_keras, "written by Keras 2.4.0"),
     "an array without its numbers": (only_announced, "announced but not stored"),
@@ -198,23 +200,120 @@ def test_a_harmed_hdf5_file_is_refused(harm: str, lee_file: Path) -> None:
         lee.read(lee_file)
 
 
-def test_a_configuration_that_says_otherwise_is_refused(tmp_path: Path) -> None:
+def stated_config() -> dict[str, Any]:
+    """What Keras 1 writes of a network with SIZES."""
+    layers: list[dict[str, Any]] = []
+    for row, size in enumerate((*SIZES, 1)):
+        first = row == 0
+        convolution = {
+            "filter_length": size,
+            "subsample_length": size if first else 1,
+            "activation": "linear",
+        }
+        convolution["border_mode"] = "valid" if first else "same"
+        norm = {"epsilon": 1e-05, "mode": 0, "axis": -1}
+        layers += [
+            {"class_name": "Convolution1D", "config": convolution},
+            {"class_name": "BatchNormalization", "config": norm},
+            {"class_name": "Activation", "config": {"activation": "relu"}},
+        ]
+        if 0 < row < len(SIZES):
+            pool = {"pool_length": size, "border_mode": "valid"}
+            layers.append({"class_name": "MaxPooling1D", "config": pool})
+    layers.append({"class_name": "Dense", "config": {"activation": "sigmoid"}})
+    return {"config": {"layers": layers}}
+
+
+def of_kind(config: dict[str, Any], kind: str, row: int) -> dict[str, Any]:
+    found: dict[str, Any] = [
+        layer["config"] for layer in config["config"]["layers"] if layer["class_name"] == kind
+    ][row]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "change", "message"),
+    [
+        ("", 0, {}, ""),
+        ("Convolution1D", 0, {"subsample_length": 3}, r"states kernels of .*, a stride of 3"),
+        ("MaxPooling1D", 1, {"pool_length": 2}, r"states .* pools of \[3, 2\]"),
+        ("BatchNormalization", 2, {"epsilon": 0.001}, "states epsilon 0.001 of a BatchNormalization"),
+        ("BatchNormalization", 1, {"mode": 2}, "states mode 2"),
+        ("Convolution1D", 1, {"activation": "relu"}, "states activation 'relu' of a Convolution1D"),
+        ("Convolution1D", 1, {"border_mode": "valid"}, r"border modes \['valid', 'valid', 'same', 'same'\]"),
+        ("Activation", 1, {"activation": "tanh"}, "states the activations relu, tanh, relu, relu, sigmoid"),
+        ("Dense", 0, {"activation": "softmax"}, "states the activations relu, relu, relu, relu, softmax"),
+    ],
+)
+def test_a_configuration_that_says_otherwise_is_refused(
+    kind: str, row: int, change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     file = stand_in.write_lee(tmp_path / "w.hdf5", stand_in.lee_state(SIZES, WIDTHS, 3), whole_model=True)
-    convs = [
-        {"class_name": "Convolution1D", "config": {"filter_length": k, "subsample_length": k}} for k in SIZES
-    ]
-    top = [{"class_name": "Convolution1D", "config": {"filter_length": 1, "subsample_length": 1}}]
-    for pools, fits in (((3, 3), True), ((3, 2), False)):
-        pooling = [{"class_name": "MaxPooling1D", "config": {"pool_length": size}} for size in pools]
-        with h5py.File(file, "r+") as opened:
-            opened.attrs["model_config"] = repr({"config": {"layers": [*convs, *top, *pooling]}}).replace(
-                "'", '"'
-            )
-        if fits:
-            assert lee.read(file).arguments["m"] == list(SIZES)
-        else:
-            with pytest.raises(PresetError, match=r"states .* pools of \[3, 2\]"):
-                lee.read(file)
+    config = stated_config()
+    if kind:
+        of_kind(config, kind, row).update(change)
+    with h5py.File(file, "r+") as opened:
+        opened.attrs["model_config"] = json.dumps(config)
+    if not message:
+        assert lee.read(file).arguments["m"] == list(SIZES)
+        return
+    with pytest.raises(PresetError, match=message):
+        lee.read(file)
+
+
+@pytest.mark.parametrize("text", ["null", "[1]", "{}", "{"])
+def test_a_configuration_that_is_none_is_refused(text: str, lee_file: Path) -> None:
+    with h5py.File(lee_file, "r+") as opened:
+        opened.attrs["model_config"] = text
+    with pytest.raises(PresetError, match="the attribute model_config is"):
+        lee.read(lee_file)
+
+
+@pytest.mark.parametrize("kind", ["convolution1d", "batchnormalization"])
+def test_layers_of_one_shape_that_changed_places_are_refused(kind: str, tmp_path: Path) -> None:
+    file = stand_in.write_lee(tmp_path / "w.hdf5", stand_in.lee_state((3,) * 4, (5,) * 4, 3))
+    with h5py.File(file, "r+") as opened:
+        names = [name.decode() for name in opened.attrs["layer_names"]]
+        one, other = names.index(f"{kind}_2"), names.index(f"{kind}_3")
+        names[one], names[other] = names[other], names[one]
+        opened.attrs["layer_names"] = [name.encode() for name in names]
+    with pytest.raises(PresetError, match=rf"layer {kind}_3 stands before {kind}_2: layers are swapped"):
+        convert_like(file, "samplecnn_3x9.lee_mtat", tmp_path / "preset")
+
+
+@pytest.mark.parametrize("size", [2, 4, 5])
+def test_other_sizes_of_pytorch_networks_are_refused(size: int, tmp_path: Path, won_state: State) -> None:
+    """Their code pads both sides by half and names the pools apart: the arrays don't tell."""
+    kernel = won_state["layer2.conv.weight"]
+    won_state["layer2.conv.weight"] = np.ones((*kernel.shape[:2], size), np.float32)
+    with pytest.raises(PresetError, match=rf"filters of size 3, this file has the sizes \[3, {size}, 3\]"):
+        won.read(torch_file.write_legacy(tmp_path / "won", won_state))
+    state = stand_in.clmr_state((4, 5, 6))
+    kernel = state["sequential.1.0.weight"]
+    state["sequential.1.0.weight"] = np.ones((*kernel.shape[:2], size), np.float32)
+    with pytest.raises(PresetError, match="filters of size 3"):
+        clmr.read(torch_file.write_legacy(tmp_path / "clmr", state))
+
+
+@pytest.mark.parametrize("array", [h5py.Empty("f4"), np.array([b"text"]), np.float32(1), np.ones(3, "c8")])
+def test_arrays_that_hold_no_numbers_are_refused(array: Any, lee_file: Path) -> None:
+    with h5py.File(lee_file, "r+") as opened:
+        del opened["convolution1d_1/convolution1d_1_b"]
+        opened["convolution1d_1/convolution1d_1_b"] = array
+    with pytest.raises(PresetError, match="convolution1d_1_b holds no array of floating-point numbers"):
+        lee.read(lee_file)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_numbers_of_other_precisions_are_judged_alike(
+    dtype: type[Any], tmp_path: Path, won_state: State
+) -> None:
+    state = {name: array.astype(dtype) for name, array in won_state.items() if array.dtype.kind == "f"}
+    kernel = won.read(torch_file.write_legacy(tmp_path / "good", state)).layers["stage2_conv"].arrays[0]
+    assert kernel.dtype == np.float32
+    state["layer2.conv.weight"][0, 0, 0] = np.inf
+    with pytest.raises(PresetError, match="holds numbers up to inf"):
+        won.read(torch_file.write_legacy(tmp_path / "bad", state))
 
 
 def test_another_architecture_is_refused_by_name(lee_file: Path, won_file: Path, tmp_path: Path) -> None:
@@ -323,6 +422,8 @@ def test_the_command(tmp_path: Path, won_file: Path) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}: mine, 3 tags\n", "")
     assert (preset_info(out).tags, preset_info(out).license) == (("rock", "pop", "bösendorfer"), "MIT")
+    done = samplecnn(won_file, "--like", "samplecnn_16k.won_mtat", "-o", out)
+    assert done.returncode == 2 and "something is there already; name a new folder with -o" in done.stderr
     done = samplecnn(won_file, "--as", "samplecnn_16k.won_mtat", "-o", tmp_path / "other")
     assert (done.returncode, done.stdout) == (2, "")
     assert "another architecture than samplecnn_16k.won_mtat" in done.stderr and done.stderr.count("\n") == 1

@@ -100,7 +100,7 @@ def test_offline_says_what_to_do(
     assert server.asked == []
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 408])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 507, 522, 429, 408])
 def test_a_server_in_trouble_is_asked_again(status: int, server: WebServer, wanted: Published) -> None:
     server.faults.append(Fault("GET", status=status, times=2))
     fetch.fetch(wanted)

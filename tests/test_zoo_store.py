@@ -432,3 +432,39 @@ def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     save_tiny(tmp_path / "p")
     assert read_stored(tmp_path / "p").preset.name == "tiny.random"
+
+
+OS_SYSTEM = {"module": "os", "class_name": "function", "config": "system", "registered_name": "function"}
+POPEN = {"module": "subprocess", "class_name": "Popen", "config": {"args": ["true"]}, "registered_name": None}
+LAMBDA = {"class_name": "__lambda__", "config": {"value": ["4wAAAA==", None, None]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": OS_SYSTEM}, "layer 'tags' names function"),
+        ({"activation": LAMBDA}, "layer 'tags' names __lambda__"),
+        ({"kernel_initializer": POPEN}, r"layer 'tags' names subprocess\.Popen"),
+        ({"kernel_initializer": {**POPEN, "config": [POPEN]}}, r"layer 'tags' names subprocess\.Popen"),
+    ],
+)
+def test_a_configuration_that_reaches_outside_of_keras_is_refused(
+    copy: Path, change: dict[str, Any], message: str
+) -> None:
+    def harm(config: Any) -> None:
+        (layer,) = (layer for layer in config["config"]["layers"] if layer["name"] == "tags")
+        layer["config"].update(change)
+
+    edit(copy / CONFIG, harm)
+    sign(copy)
+    refuse(copy, message)
+
+
+@pytest.mark.parametrize("kind", ["Lambda", "TFSMLayer", "TorchModuleWrapper", "StringLookup"])
+def test_layers_that_hold_code_or_read_files_are_refused(copy: Path, kind: str) -> None:
+    def harm(config: Any) -> None:
+        config["config"]["layers"][2]["class_name"] = kind
+
+    edit(copy / CONFIG, harm)
+    sign(copy)
+    refuse(copy, rf"is a keras\.layers\.{kind}; a preset holds stock Keras layers only, without code")

@@ -59,6 +59,8 @@ def convert(
         fail("say what the file is: --as NAME for the published one, or --like NAME for one of the same code")
     if like is None and license_id is not None:
         fail("--license goes with --like: a published file has its own")
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        fail(f"{output}: something is there already; name a new folder with -o")
     names = _tags(tags)
     try:
         with hushed():  # TensorFlow, where Keras brings it, greets from C

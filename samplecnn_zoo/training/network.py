@@ -155,7 +155,7 @@ def compile_model(
     schedule_steps = steps if isinstance(recipe.schedule, Cosine) else None
     optimizer = make_optimizer(recipe.optimizer, recipe.schedule, schedule_steps)
     if recipe.precision == "mixed_float16":
-        # Gradients below 6e-8 would be 0. Keras sees the policy of the model, not of its layers: it would not.
+        # Gradients below 6e-8 would be 0. Keras sees the policy of the model, not of its layers: it wouldn't.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer, kind(label_smoothing=recipe.label_smoothing), jit_compile=jit)
     model.optimizer.build(model.trainable_variables)

@@ -54,6 +54,11 @@ def offline() -> bool:
     return any(os.environ.get(name, "").upper() in _ON for name in names)
 
 
+def passing(status: int) -> bool:
+    """Whether a server that answers with this HTTP status may do what is asked of it soon."""
+    return status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
+
+
 def git_blob(file: Path) -> str:
     """Return the git blob id of a file: sha1 over "blob", its size in bytes, a zero byte and its content."""
     digest = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)

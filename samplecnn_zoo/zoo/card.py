@@ -54,7 +54,12 @@ def _metadata(preset: Preset) -> "ModelCardData":
         pipeline_tag=TASK if _tags_music(preset) else "feature-extraction",
         license=license_id if known else "other",
         license_name=None if known else preset.license,
-        tags=["music", "audio", "music-tagging", "raw-waveform", "samplecnn"],
+        tags=[
+            *(("music", "music-tagging") if _hears_music(preset) else ()),
+            "audio",
+            "raw-waveform",
+            "samplecnn",
+        ],
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         model_name=preset.name if results else None,
         eval_results=results or None,
@@ -86,6 +91,11 @@ def _tags_music(preset: Preset) -> bool:
     return bool(preset.arguments.get("include_top", True))
 
 
+def _hears_music(preset: Preset) -> bool:
+    """Whether it was trained on music; DCASE's tasks are warning sounds, vehicles and places."""
+    return "DCASE" not in preset.training_data
+
+
 def _sections(preset: Preset, repo_id: str | None) -> Iterator[str]:
     yield f"# {preset.name}"
     if preset.description:
@@ -112,7 +122,8 @@ def _sections(preset: Preset, repo_id: str | None) -> Iterator[str]:
 def _use(preset: Preset, repo_id: str | None) -> str:
     """Return code that runs: a preset is named by its repository, or by the folder that the card is in."""
     name = f"hf://{repo_id}" if repo_id else f"path/to/{preset.name}"
-    call = '.tag("song.mp3", top=5)' if _tags_music(preset) else '.embed("song.mp3")'
+    clip = "song.mp3" if _hears_music(preset) else "street.wav"
+    call = f'.tag("{clip}", top=5)' if _tags_music(preset) else f'.embed("{clip}")'
     text = f'```python\nfrom samplecnn_zoo import Tagger\n\nTagger("{name}"){call}\n```'
     return text + (
         "\n\nThe network alone, in plain Keras; the segments and their normalization are then yours:\n\n"

@@ -1,5 +1,6 @@
 """Original files of published networks: downloaded once, verified before any use, converted once."""
 
+import errno
 import http.client
 import logging
 import os
@@ -16,7 +17,7 @@ from time import sleep
 from typing import BinaryIO
 
 import samplecnn_zoo
-from samplecnn_zoo.zoo.cache import cache_dir, git_blob, locked, offline
+from samplecnn_zoo.zoo.cache import cache_dir, git_blob, locked, offline, passing
 from samplecnn_zoo.zoo.converters import convert_record
 from samplecnn_zoo.zoo.preset import PresetError
 from samplecnn_zoo.zoo.published import Published
@@ -30,8 +31,8 @@ PROGRESS_BYTES = 1 << 20
 FIRST_PAUSE_S = 1.0  # doubles with every failure
 LONGEST_PAUSE_S = 60.0
 
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BROKEN = (ConnectionError, TimeoutError, http.client.HTTPException, ssl.SSLError, urllib.error.URLError)
+_UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 _log = logging.getLogger(__name__)
 
 Advance = Callable[[int, int | None], None]
@@ -189,7 +190,9 @@ def _download(published: Published, part: Path) -> None:
             try:
                 _request(url, part, advance)
                 return
-            except _BROKEN as error:
+            except (OSError, http.client.HTTPException) as error:
+                if not isinstance(error, _BROKEN) and error.errno not in _UNREACHABLE:
+                    raise  # the disk's
                 failures = 1 if _size(part) - before >= PROGRESS_BYTES else failures + 1
                 _refuse_or_wait(published, url, error, failures)
 
@@ -198,7 +201,7 @@ def _refuse_or_wait(published: Published, url: str, error: Exception, failures: 
     """Pause before the next try, or say why there is none."""
     reason = _reason(error)
     status = error.code if isinstance(error, urllib.error.HTTPError) else None
-    hopeless = status not in _RETRIED if status else "CERTIFICATE_VERIFY_FAILED" in reason
+    hopeless = not passing(status) if status else "CERTIFICATE_VERIFY_FAILED" in reason
     if hopeless:
         raise PresetError(
             f"{published.name}: {url} cannot be had: {reason}; get the file in another way and run "

@@ -1,5 +1,6 @@
 """Presets on the Hugging Face Hub: fetched at a revision and verified, pushed whole in one commit."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import samplecnn_zoo
-from samplecnn_zoo.zoo.cache import git_blob, hub_cache, offline
+from samplecnn_zoo.zoo.cache import git_blob, hub_cache, offline, passing
 from samplecnn_zoo.zoo.card import model_card
 from samplecnn_zoo.zoo.preset import Preset, PresetError
 from samplecnn_zoo.zoo.stored import (
@@ -33,7 +34,7 @@ TRIES = 4
 FIRST_PAUSE_S = 1.0  # doubles with every failure
 
 _NAME = re.compile(r"hf://([A-Za-z0-9][\w.-]*/[\w.-]+?)(?:@(\S+))?")
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 _CLIENT = frozenset({"huggingface_hub", "hf_xet", "httpx", "httpx2", "requests", "urllib3"})
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -117,8 +118,11 @@ def _verify(name: HubName, path: Path) -> None:
         _file(name, path.name, force=True)
         if _is_right(path):
             return
-    path.resolve().unlink()
-    path.unlink(missing_ok=True)
+    try:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise PresetError(f"{name}: {path} is damaged; remove it and fetch it again") from error
     raise PresetError(f"{name}: {path.name} is damaged and was removed from {hub_cache()}; fetch it again")
 
 
@@ -277,8 +281,15 @@ def _is_passing(error: Exception) -> bool:
 
     status = _status(error)
     if status is not None:
-        return status in _RETRIED
+        return passing(status)
+    if _is_disks(error):
+        return False
     return not isinstance(error, (LocalEntryNotFoundError, ValueError)) and not offline()
+
+
+def _is_disks(error: Exception) -> bool:
+    """Whether this machine's disk is at fault, not the Hub."""
+    return isinstance(error, OSError) and error.errno in _DISK
 
 
 def _status(error: BaseException | None) -> int | None:
@@ -295,6 +306,8 @@ def _message(error: Exception, name: HubName, file: str) -> str:
     """Return what is wrong and the way out, for what people meet."""
     from huggingface_hub import errors
 
+    if _is_disks(error):
+        return f"{hub_cache()} cannot be written ({_first_line(error)}); HF_HOME names another folder"
     login = "check the name, or log in with 'hf auth login' (or HF_TOKEN)"
     status = _status(error)
     if isinstance(error, errors.GatedRepoError):

@@ -8,6 +8,12 @@ from typing import Any
 from samplecnn_zoo.zoo.preset import PresetError
 
 _LAYERS_MODULE = "keras.layers"
+# Stock layers that hold code, other frameworks' models, or read files that their configuration names.
+_NOT_PLAIN = {
+    *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
+    *("StringLookup", "IntegerLookup", "TextVectorization"),
+}
+_CODE = {"__lambda__", "__bytes__", "__callable__", "function"}
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,15 @@ def parse_network(config: object) -> Network:
 
 
 def _layer(entry: Mapping[str, Any]) -> LayerRecord:
-    name, module = entry["name"], entry["module"]
-    if module != _LAYERS_MODULE and not str(module).startswith("keras.src.ops."):
+    name, module, kind = entry["name"], entry["module"], entry["class_name"]
+    stock = module == _LAYERS_MODULE or str(module).startswith("keras.src.ops.")
+    if not stock or kind in _NOT_PLAIN:
         raise PresetError(
-            f"config.json: layer {name!r} is a {module}.{entry['class_name']}; "
-            "a preset holds stock Keras layers only, so that it loads everywhere"
+            f"config.json: layer {name!r} is a {module}.{kind}; "
+            "a preset holds stock Keras layers only, without code or files, so that it loads everywhere"
         )
+    for stranger in _strangers(entry["config"]):
+        raise PresetError(f"config.json: layer {name!r} names {stranger}, which is no part of Keras")
     nodes = entry["inbound_nodes"]
     if len(nodes) > 1:
         raise PresetError(
@@ -115,7 +124,20 @@ def _layer(entry: Mapping[str, Any]) -> LayerRecord:
     if nodes:
         operands = tuple(_operands(nodes[0]["args"]))
         options = {key: value for key, value in nodes[0]["kwargs"].items() if value is not None}
-    return LayerRecord(name, entry["class_name"], module, entry["config"], operands, options)
+    return LayerRecord(name, kind, module, entry["config"], operands, options)
+
+
+def _strangers(value: object) -> Iterator[str]:
+    """Yield what nested configuration would have Keras look up outside of itself, or unpack as code."""
+    if isinstance(value, dict):
+        module, kind = value.get("module"), value.get("class_name")
+        if kind in _CODE:
+            yield str(kind)
+        elif kind is not None and module is not None and str(module).partition(".")[0] != "keras":
+            yield f"{module}.{kind}"
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        yield from _strangers(part)
 
 
 def _operands(value: object) -> Iterator[str | float]:

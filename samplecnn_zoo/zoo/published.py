@@ -133,6 +133,7 @@ def _lee() -> Iterator[Published]:
         tags=_tags("lee_mtat"),
         training_data="MagnaTagATune, its 50 most frequent tags",
         description="3^9 SampleCNN of Lee et al. for MagnaTagATune, from the authors' weights",
+        # Of this architecture (Kim et al. 2018, Basic without -multi); the paper's own net is wider.
         scores=(_score("ROC-AUC", 0.9055, "MagnaTagATune"),),
         **lee,
     )
@@ -154,8 +155,8 @@ def _lee() -> Iterator[Published]:
         parameters=1_462_322,
         tags=_tags("msd"),
         training_data="Million Song Dataset, the 50 most frequent tags of Last.fm",
-        description="3^9 SampleCNN of Lee et al. for the Million Song Dataset, narrower at the top, as in "
-        "their MIREX 2017 submission; the scores in their papers are of another network",
+        description="3^9 SampleCNN of Lee et al. for the Million Song Dataset, narrower at the top; the "
+        "scores in their papers are of another network",
         # Their prediction script takes 30 s // 59049 + 1 windows, hop = (length - 59049) // 11.
         segment_rule=SegmentRule("even", windows=12),
         **lee,
@@ -260,7 +261,7 @@ def _clmr() -> Published:
         source=Source(
             "Spijkervet/CLMR",
             "423414d086350d04fd46e48bc74af30a208eff90",
-            "releases/2.0/clmr_checkpoint_10000.zip",
+            "clmr_checkpoint_10000.zip",
         ),
         format="torch_lightning",
         family="clmr",

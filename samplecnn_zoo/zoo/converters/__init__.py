@@ -2,13 +2,13 @@
 
 import contextlib
 import difflib
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samplecnn_zoo.zoo.cache import git_blob
 from samplecnn_zoo.zoo.converters import clmr, lee, won
 from samplecnn_zoo.zoo.converters.checkpoint import Checkpoint, assign
 from samplecnn_zoo.zoo.converters.keras1 import try_apart
@@ -105,15 +105,6 @@ def _published(name: str) -> Published:
     raise PresetError(f"no published preset is called {name!r}; {way_out}")
 
 
-def git_blob(file: Path) -> str:
-    """Return the git blob id of a file: sha1 of `blob <size>`, a zero byte and its bytes."""
-    digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size)
-    with file.open("rb") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _is_original(file: Path, record: Published) -> bool:
     """Tell whether `file` is the published one byte for byte; another record's file is refused."""
     try:
@@ -127,9 +118,12 @@ def _is_original(file: Path, record: Published) -> bool:
 
 
 def _read(file: Path, record: Published, *, trusted: bool) -> Checkpoint:
-    if record.format == "keras1_hdf5" and not trusted:
-        try_apart(file)
-    return _READERS[record.family](file)
+    if record.format != "keras1_hdf5" or trusted:
+        return _READERS[record.family](file)
+    try_apart(file)
+    checkpoint = lee.read(file)
+    lee.check_order(checkpoint)
+    return checkpoint
 
 
 def _unverified(record: Published) -> dict[str, Any]:

@@ -54,12 +54,14 @@ def check_numbers(what: str, array: npt.NDArray[Any], *, variance: bool = False)
     """
     if array.dtype.kind != "f":
         raise PresetError(f"{what} holds {array.dtype} numbers, not floating-point")
-    peak = np.abs(array).max(initial=0.0)
+    with np.errstate(over="ignore"):  # of float64: infinite is refused below
+        numbers = np.ascontiguousarray(array, dtype=np.float32)
+    peak = np.abs(numbers).max(initial=0.0)
     if not peak <= LARGEST_WEIGHT:
         raise PresetError(f"{what} holds numbers up to {peak:g}: the file is damaged; fetch it again")
-    if variance and array.min(initial=0.0) < 0:
-        raise PresetError(f"{what} is a variance and holds {array.min():g}: the file is damaged or swapped")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    if variance and numbers.min(initial=0.0) < 0:
+        raise PresetError(f"{what} is a variance and holds {numbers.min():g}: the file is damaged or swapped")
+    return numbers
 
 
 def assign(model: "keras.Model", checkpoint: Checkpoint, name: str) -> None:

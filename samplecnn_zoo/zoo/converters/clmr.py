@@ -5,6 +5,7 @@ meets a number that is not padding, and that tap is the 1x1 stage. Its classifie
 gives logits; the network that is built gives their sigmoids.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from samplecnn_zoo.zoo.converters.checkpoint import Checkpoint, LayerArrays
-from samplecnn_zoo.zoo.converters.state import State
+from samplecnn_zoo.zoo.converters.state import State, check_sizes
 from samplecnn_zoo.zoo.converters.torch_files import read_state_dict
 from samplecnn_zoo.zoo.preset import PresetError
 
-# The same encoder is in a Lightning file twice: as itself and as a part of the contrastive learner.
-_ENCODERS = ("model.encoder.", "encoder.")
+# The same encoder is in a Lightning file twice: as itself and as the model that learns, or a part of it.
+_ENCODER = re.compile(r"(?:model\.)?encoder\.|model\.(?=sequential\.|fc\.)")
 # The contrastive learner's own, of no use afterwards.
 _PROJECTORS = ("model.projector.", "projector.")
 
@@ -42,9 +43,10 @@ def read(file: Path) -> Checkpoint:
         layers[f"{stage}_conv"] = state.conv(f"sequential.{row}.0")
         layers[f"{stage}_bn"] = state.batch_norm(f"sequential.{row}.1")
     layers["top_conv"] = _middle_tap(layers["top_conv"])
-    for name in ("fc", "model.0"):  # of a supervised network, of the linear evaluation
-        if f"{name}.weight" in state and "tags" not in layers:
-            layers["tags"] = state.dense(name)
+    # Of the linear evaluation, of a supervised network; the former is trained on the latter's features.
+    heads = [state.dense(name) for name in ("model.0", "fc") if f"{name}.weight" in state]
+    if heads:
+        layers["tags"] = heads[0]
     state.check_empty()
     return Checkpoint(layers, _arguments(layers, count))
 
@@ -56,8 +58,8 @@ def _encoder(stored: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[An
         name = full_name.removeprefix("module.")
         if name.startswith(_PROJECTORS):
             continue
-        prefix = next((prefix for prefix in _ENCODERS if name.startswith(prefix)), "")
-        name = name.removeprefix(prefix)
+        found = _ENCODER.match(name)
+        name = name[found.end() :] if found else name
         if not np.array_equal(arrays.setdefault(name, array), array):
             raise PresetError(
                 f"this file holds two encoders that differ in {name}: it is damaged or not CLMR's"
@@ -76,4 +78,5 @@ def _middle_tap(top: LayerArrays) -> LayerArrays:
 
 def _arguments(layers: Mapping[str, LayerArrays], count: int) -> dict[str, Any]:
     kernels = [layers[f"stage{row}_conv"].arrays[0].shape for row in range(1, count)]
+    check_sizes(kernels)
     return {"m": [kernel[0] for kernel in kernels], "widths": [kernel[2] for kernel in kernels]}

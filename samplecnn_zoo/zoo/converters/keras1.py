@@ -27,6 +27,10 @@ _DAMAGED = (
 )
 
 
+_PATIENCE_S = 300
+"""Files of this kind are read in less than a second; a loaded machine may take some to start Python."""
+
+
 @dataclass(frozen=True)
 class Keras1Layer:
     """A layer that has arrays, by what they are: `W` and `b`, or `gamma`, `beta`, `running_mean`, …."""
@@ -69,8 +73,13 @@ def try_apart(file: Path) -> None:
     """
     if not sys.executable:  # Python inside of another program
         return
-    done = subprocess.run([sys.executable, "-P", "-c", _WALK, str(file)], capture_output=True)
-    if done.returncode:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _WALK, str(file)], capture_output=True, timeout=_PATIENCE_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PresetError(f"reading it does not end within {_PATIENCE_S} s: it is damaged") from error
+    if done.returncode not in (0, 1):  # 1: this Python has no h5py, which shows right below
         raise PresetError(
             f"reading it takes the HDF5 library down (exit {done.returncode}): it is damaged; fetch it again"
         )
@@ -122,9 +131,11 @@ def _config(file: h5py.File) -> Mapping[str, Any] | None:
     if "model_config" not in file.attrs:
         return None
     try:
-        config: Mapping[str, Any] = json.loads(_text(file.attrs["model_config"]))
+        config: object = json.loads(_text(file.attrs["model_config"]))
     except ValueError as error:
         raise PresetError(f"the attribute model_config is no JSON ({error}); fetch the file again") from error
+    if not isinstance(config, dict):
+        raise PresetError(f"the attribute model_config is {config!s:.40}, not a network's configuration")
     return config
 
 
@@ -158,6 +169,8 @@ def _array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
     dataset = group[name]
     if dataset.is_virtual or dataset.external or not isinstance(dataset.dtype, np.dtype):
         raise PresetError(f"{group.name}/{name} points outside the file")
+    if not dataset.shape or dataset.dtype.kind != "f":
+        raise PresetError(f"{group.name}/{name} holds no array of floating-point numbers")
     if dataset.nbytes > 100 * dataset.id.get_storage_size():  # a few stored bytes that ask for all the memory
         raise PresetError(f"{group.name}/{name} is announced but not stored: the file is incomplete")
     array: npt.NDArray[Any] = dataset[()]

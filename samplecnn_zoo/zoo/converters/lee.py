@@ -46,6 +46,25 @@ def read(file: Path) -> Checkpoint:
     return Checkpoint(layers, arguments)
 
 
+def check_order(checkpoint: Checkpoint) -> None:
+    """Compare the order of the layers with their numbers, which Keras 1 counts up kind by kind.
+
+    Two layers of the same shape that have changed places show in nothing else.
+
+    Raises:
+        PresetError: if a number is lower than that of an earlier layer of its kind.
+    """
+    last: dict[str, tuple[int, str]] = {}
+    for layer in checkpoint.layers.values():
+        kind, _, number = layer.origin.rpartition("_")
+        if not number.isdecimal():
+            continue
+        before, name = last.get(kind, (-1, ""))
+        if int(number) < before:
+            raise PresetError(f"layer {name} stands before {layer.origin}: layers are swapped")
+        last[kind] = (int(number), layer.origin)
+
+
 def _convolutions(layers: Sequence[Keras1Layer]) -> Iterator[LayerArrays]:
     channels = 1
     for layer in layers:
@@ -115,11 +134,12 @@ def _arguments(kernels: Sequence[tuple[int, ...]], dense: Keras1Layer) -> dict[s
 
 
 def _check_config(config: Mapping[str, Any], sizes: Sequence[int]) -> None:
-    """Compare the sizes of kernels and pools with those that the file's own configuration states."""
+    """Compare what the file's own configuration states with the network that is built."""
     try:
         inner = config["config"]
         layers = inner["layers"] if isinstance(inner, dict) else inner
         stated = [(layer["class_name"], layer["config"]) for layer in layers]
+        _check_settings(stated, len(sizes) + 1)
         kernels = [part["filter_length"] for kind, part in stated if kind == "Convolution1D"]
         pools = [part["pool_length"] for kind, part in stated if kind == "MaxPooling1D"]
         stride = next(part["subsample_length"] for kind, part in stated if kind == "Convolution1D")
@@ -129,4 +149,36 @@ def _check_config(config: Mapping[str, Any], sizes: Sequence[int]) -> None:
         raise PresetError(
             f"the attribute model_config states kernels of {kernels}, a stride of {stride} and pools of "
             f"{pools}; a SampleCNN with these arrays has a stride and pools of {list(sizes)}"
+        )
+
+
+# Kind of layer → setting → the values with which it computes what the network here does.
+_SETTINGS: Mapping[str, Mapping[str, Sequence[Any]]] = {
+    "BatchNormalization": {"epsilon": (1e-5,), "mode": (0,), "axis": (-1, 2)},
+    "Convolution1D": {"activation": ("linear",)},
+    "MaxPooling1D": {"border_mode": ("valid",)},
+}
+
+
+def _check_settings(stated: Sequence[tuple[str, Mapping[str, Any]]], stages: int) -> None:
+    """Refuse a setting that no array shows: with another one the network gives other numbers."""
+    for kind, part in stated:
+        for name, known in _SETTINGS.get(kind, {}).items():
+            if part[name] not in known:
+                raise PresetError(
+                    f"the attribute model_config states {name} {part[name]!r} of a {kind}; "
+                    f"the networks of Lee et al. have {known[0]!r}"
+                )
+    borders = [part["border_mode"] for kind, part in stated if kind == "Convolution1D"]
+    if borders[:1] != ["valid"] or set(borders[1:-1]) - {"same"}:
+        raise PresetError(
+            f"the attribute model_config states border modes {borders}; the networks of Lee et al. have "
+            "'valid' in the first convolution and 'same' in the others"
+        )
+    found = [part["activation"] for kind, part in stated if kind in ("Activation", "Dense")]
+    found = [name for name in found if name != "linear"]
+    if found != [*["relu"] * stages, "sigmoid"]:
+        raise PresetError(
+            f"the attribute model_config states the activations {', '.join(found)}; "
+            f"the networks of Lee et al. have relu {stages} times and sigmoid"
         )

@@ -305,7 +305,12 @@ _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
 _IGNORED = {"PROTO", "FRAME"}
 # Records of options: what they hold is not needed.
-_RECORDS = {"argparse.Namespace", "pytorch_lightning.utilities.parsing.AttributeDict"}
+_RECORDS = {
+    "argparse.Namespace",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+}
 _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "ADDITEMS": _add_items,
     "APPEND": _append,

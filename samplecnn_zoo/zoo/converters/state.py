@@ -1,6 +1,6 @@
 """A state_dict of PyTorch, taken apart layer by layer into what Keras 3 wants."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,3 +64,20 @@ class State:
 
     def _layer(self, name: str, *arrays: Array) -> LayerArrays:
         return LayerArrays(name, arrays)
+
+
+def check_sizes(kernels: Sequence[tuple[int, ...]]) -> None:
+    """Refuse filters of another size than the published 3, by the (length, in, out) shapes of all stages.
+
+    The authors' code pads both sides alike and names the pools apart, so with other sizes the arrays do not
+    tell what is computed.
+
+    Raises:
+        PresetError: if there are any.
+    """
+    sizes = [shape[0] for shape in kernels]
+    if set(sizes) != {3}:
+        raise PresetError(
+            f"networks of this code are read with filters of size 3, this file has the sizes {sizes}: how "
+            "they pad and pool is not in the arrays"
+        )

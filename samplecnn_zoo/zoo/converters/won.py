@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samplecnn_zoo.zoo.converters.checkpoint import Checkpoint, LayerArrays
-from samplecnn_zoo.zoo.converters.state import State
+from samplecnn_zoo.zoo.converters.state import State, check_sizes
 from samplecnn_zoo.zoo.converters.torch_files import read_state_dict
 from samplecnn_zoo.zoo.preset import PresetError
 
@@ -64,6 +64,7 @@ def _head(state: State) -> Iterator[tuple[str, LayerArrays]]:
 def _arguments(layers: dict[str, LayerArrays], count: int) -> dict[str, Any]:
     plain = "stage1_conv" in layers
     kernels = [layers[f"stage{row}_conv{'' if plain else 1}"].arrays[0].shape for row in range(1, count)]
+    check_sizes(kernels)
     found = {
         "m": [kernel[0] for kernel in kernels],
         "widths": [kernel[2] for kernel in kernels],
