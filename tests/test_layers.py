@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "formats": set(),
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},
+    "hear": {"audio", "engines", "models", "zoo"},
     "cli": {
         "audio",
         "bulk",
@@ -45,10 +46,10 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
-TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "training.distribution"}
+TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "hear.tensorflow_module", "training.distribution"}
 LIGHT = [
-    "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".models", ".tagger", ".training",
-    ".training.evaluate", ".training.report", ".visualize", ".visualize.report", ".zoo",
+    "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
+    ".training", ".training.evaluate", ".training.report", ".visualize", ".visualize.report", ".zoo",
 ]  # fmt: skip
 
 
