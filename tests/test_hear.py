@@ -83,7 +83,8 @@ def noise(model: Any, seconds: float = 2.0, sounds: int = 2) -> Floats:
 
 def at_rate(clip: Floats, model: Any) -> Floats:
     preset = model.embedder.preset
-    return np.clip(soxr.resample(clip, model.sample_rate, preset.sample_rate, quality="HQ"), -1, 1)
+    resampled: Floats = soxr.resample(clip, model.sample_rate, preset.sample_rate, quality="HQ")
+    return np.clip(resampled, -1, 1)
 
 
 def embedded(path: Path, windows: list[Floats], levels: tuple[int, ...] = (-1, -2, -3)) -> Floats:
@@ -131,7 +132,7 @@ def test_scenes_are_the_mean_over_segments(model: Any, presets: dict[int, Path],
         segments = cut_by_hand(at_rate(clip, model), rate)
         assert (len(segments) == 1) == (rate == 300)
         wanted = embedded(presets[rate], segments).mean(axis=0)
-        np.testing.assert_allclose(row, wanted, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(row, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_scenes_are_what_the_tagger_gives(model: Any, presets: dict[int, Path], tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_scenes_are_what_the_tagger_gives(model: Any, presets: dict[int, Path], 
     )
     (clip,) = Tagger(presets[model.embedder.preset.sample_rate], engine="keras").embed(file)
     wanted = np.concatenate([clip.levels[level] for level in (-1, -2, -3)])
-    np.testing.assert_allclose(get_scene_embeddings(audio, model)[0].numpy(), wanted, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(get_scene_embeddings(audio, model)[0].numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 2.0])
@@ -162,7 +163,7 @@ def test_timestamps_are_centres_of_windows(
     for row, clip in enumerate(audio):
         windows = [around(at_rate(clip, model), time / samples_ms) for time in times[row]]
         wanted = embedded(presets[rate], windows)
-        np.testing.assert_allclose(embeddings[row].numpy(), wanted, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(embeddings[row].numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_is_its_clips_one_by_one(model: Any) -> None:
@@ -170,8 +171,10 @@ def test_a_batch_is_its_clips_one_by_one(model: Any) -> None:
     scenes, (embeddings, _) = get_scene_embeddings(audio, model), get_timestamp_embeddings(audio, model)
     for row in range(3):
         alone = audio[row : row + 1]
-        np.testing.assert_allclose(get_scene_embeddings(alone, model)[0], scenes[row], atol=1e-5)
-        np.testing.assert_allclose(get_timestamp_embeddings(alone, model)[0][0], embeddings[row], atol=1e-5)
+        np.testing.assert_allclose(get_scene_embeddings(alone, model)[0], scenes[row], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            get_timestamp_embeddings(alone, model)[0][0], embeddings[row], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_the_hop_is_the_segments_unless_another_is_asked_for(presets: dict[int, Path]) -> None:
@@ -189,7 +192,7 @@ def test_levels_stand_in_the_order_asked_for(presets: dict[int, Path]) -> None:
     clip = noise(model, 0.15, sounds=1)
     windows = cut_by_hand(at_rate(clip[0], model), 8000)
     wanted = embedded(presets[8000], windows, levels=(-3, -1)).mean(axis=0)
-    np.testing.assert_allclose(get_scene_embeddings(clip, model)[0], wanted, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(get_scene_embeddings(clip, model)[0], wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Clips as HEAR gives them, checked, resampled and cut into a preset's windows. NumPy only."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +92,7 @@ def centred_windows(clip: Samples, starts: Sequence[int], segment_samples: int) 
     """
     before = max(0, -starts[0])
     after = max(0, starts[-1] + segment_samples - len(clip))
-    padded = np.pad(clip, (before, after), mode="wrap" if len(clip) < segment_samples else "reflect")
+    mode: Literal["wrap", "reflect"] = "wrap" if len(clip) < segment_samples else "reflect"
+    padded = np.pad(clip, (before, after), mode=mode)
     for start in starts:
         yield padded[start + before : start + before + segment_samples]

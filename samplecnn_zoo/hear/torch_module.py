@@ -36,7 +36,8 @@ class TorchModule(torch.nn.Module):
 
     def _device(self) -> torch.device:
         """Return where the weights are; Keras would feed them from its default device."""
-        return next(self.network.parameters()).device
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
 
 def _to_numpy(audio: Any) -> npt.NDArray[np.generic]:
