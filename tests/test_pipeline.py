@@ -1,8 +1,10 @@
 """From shards to batches: which segments, in which order, the same by every way, and nothing else."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from samplecnn_zoo.datasets.pipeline import (
     evaluation_dataset,
     training_dataset,
 )
-from samplecnn_zoo.datasets.prepared import Prepared
+from samplecnn_zoo.datasets.prepared import OPEN_SHARDS, Prepared
 from samplecnn_zoo.zoo import Normalization
+from tests import training_sets as sets
 from tests.preparing import CLIP_SAMPLES, SPLITS, TAGS, prepared
 
 SEGMENT = 2187  # 13 fit into a clip
@@ -297,6 +300,54 @@ def test_what_can_not_be_is_said(made: Prepared, make: Callable[[Prepared], obje
         make(made)
 
 
+FDS = Path("/proc/self/fd")
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Prepared:
+    """A set of more shards than are mapped at a time."""
+    return sets.make(tmp_path / "set", counts={"train": OPEN_SHARDS + 36}, shard_clips=1)
+
+
+@pytest.mark.skipif(not FDS.exists(), reason="no /proc to count descriptors in")
+def test_epochs_leave_no_descriptor_and_no_clip_behind(many: Prepared) -> None:
+    before, left = len(os.listdir(FDS)), []
+    for number in range(3):
+        dataset = training_dataset(many, "train", Segments(243), batch_size=4, epoch=number)
+        audio, _ = collected(dataset)
+        assert len(audio) == (OPEN_SHARDS + 36) * (sets.CLIP_SAMPLES // 243)
+        left.append(len(os.listdir(FDS)) - before)
+    assert max(left) <= OPEN_SHARDS
+    assert left[1:] == left[:1] * 2
+    again = Prepared.open(many.directory)
+    clips, shards = weakref.ref(again.labels("train")), weakref.ref(again.pcm("train"))
+    batches = iter(training_dataset(again, "train", Segments(243), batch_size=4))
+    del again
+    gc.collect()
+    assert next(batches)[0].shape == (4, 243, 1), "an iterator is enough to go on"
+    del batches
+    gc.collect()
+    assert (clips(), shards()) == (None, None)
+
+
+def test_more_shards_than_descriptors_are_read(many: Prepared) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as lowest:
+        limit = lowest.fileno() + OPEN_SHARDS + 10
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        pcm = [np.array(clip[:4]) for clip in many.pcm("train")]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len({clip.tobytes() for clip in pcm}) == len(pcm) == OPEN_SHARDS + 36
+
+
+def test_who_writes_labels_takes_a_copy(made: Prepared) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        made.labels("train")[0] = 0.5
+
+
 def network() -> keras.Model:
     layers = [keras.layers.Conv1D(4, 81, 81), keras.layers.GlobalMaxPooling1D()]
     model = keras.Sequential(
@@ -326,7 +377,7 @@ class WithoutTensorFlow:
 if {blocked}:
     sys.meta_path[:] = map(WithoutTensorFlow, sys.meta_path)
 import keras, numpy as np
-from samplecnn_zoo.datasets.prepared import Prepared
+from samplecnn_zoo.datasets.prepared import OPEN_SHARDS, Prepared
 made = Prepared.open({folder!r})
 {imports}
 keras.utils.set_random_seed(0)
@@ -367,7 +418,7 @@ def test_other_backends_train_on_both_and_on_arrays_without_tensorflow(made: Pre
 @pytest.mark.parametrize("ending", ["", "raise KeyboardInterrupt"])
 def test_python_ends_while_batches_are_being_read(made: Prepared, ending: str) -> None:
     code = f"""
-from samplecnn_zoo.datasets.prepared import Prepared
+from samplecnn_zoo.datasets.prepared import OPEN_SHARDS, Prepared
 from samplecnn_zoo.datasets.pipeline import Segments, training_dataset
 made = Prepared.open({str(made.directory)!r})
 batches = iter(training_dataset(made, "train", Segments(2000), batch_size=100, epochs=100_000))

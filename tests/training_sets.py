@@ -19,7 +19,13 @@ NET: dict[str, Any] = {"m": [27, 9], "widths": [4]}  # segments of 243 samples
 COUNTS = {"train": 24, "valid": 8, "test": 4}
 
 
-def make(folder: Path, *, single_label: bool = False, counts: dict[str, int] | None = None) -> Prepared:
+def make(
+    folder: Path,
+    *,
+    single_label: bool = False,
+    counts: dict[str, int] | None = None,
+    shard_clips: int = 100,
+) -> Prepared:
     """Write a set in which a clip's pitch and level are its tags, so that a net can learn them."""
     folder.mkdir(parents=True)
     counts = COUNTS if counts is None else counts
@@ -28,15 +34,15 @@ def make(folder: Path, *, single_label: bool = False, counts: dict[str, int] | N
     shards: list[Shard] = []
     rows: list[dict[str, Any]] = []
     for split, clips in counts.items():
-        file = f"{split}-00000.tfrecord"
-        with open(folder / file, "wb") as shard:
-            for position in range(clips):
-                held = [tags[position % 2]] + ["loud"] * (position % 3 == 0 and not single_label)
-                shard.write(encode_record(len(rows), to_pcm(_sound(held, rng))))
-                rows.append(_row(len(rows), split, held, file, position))
-        if clips:
-            digest = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-            shards.append(Shard(file, split, clips, digest))
+        for number, first in enumerate(range(0, clips, shard_clips)):
+            file = f"{split}-{number:05d}.tfrecord"
+            data = b""
+            for place in range(first, min(first + shard_clips, clips)):
+                held = [tags[place % 2]] + ["loud"] * (place % 3 == 0 and not single_label)
+                data += encode_record(len(rows), to_pcm(_sound(held, rng)))
+                rows.append(_row(len(rows), split, held, file, place - first))
+            (folder / file).write_bytes(data)
+            shards.append(Shard(file, split, place + 1 - first, hashlib.sha256(data).hexdigest()))
     pq.write_table(pa.Table.from_pylist(rows), folder / CLIPS)
     fields: dict[str, Any] = {"counts": counts, "failed": 0, "shards": tuple(shards), "notes": ()}
     description = Description(

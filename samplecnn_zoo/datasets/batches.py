@@ -6,7 +6,7 @@ same batches bit for bit.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -147,13 +147,13 @@ class Evaluation:
 
     def read(self, batch: int) -> tuple[Floats, npt.NDArray[np.int32]]:
         """(b, segment_samples, 1) audio and (b,) the index of each segment's clip in the split."""
-        plan = self._plan()
+        plan = self._plan
         chosen = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         rows = plan.clips[chosen]
         audio = read_segments(self.clips, rows, plan.starts[chosen], self.segment_samples)
         return normalized(audio, self.normalization)[..., None], rows.astype(np.int32)
 
-    @lru_cache(maxsize=1)  # noqa: B019  # one plan an object, and objects are few
+    @cached_property
     def _plan(self) -> Plan:
         return consecutive_plan(len(self.clips), self.segment_samples, self.clips.clip_samples)
 

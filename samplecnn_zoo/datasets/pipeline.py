@@ -7,6 +7,7 @@ same batches without TensorFlow.
 
 import atexit
 import time
+import weakref
 from collections.abc import Callable
 from functools import lru_cache
 from threading import Lock
@@ -22,6 +23,8 @@ from samplecnn_zoo.datasets.segments import Segments
 
 QUIET_S = 0.1  # without a call, after which none is on its way
 PATIENCE_S = 10.0  # a thread that still uses batches may ask for ever
+
+Read = Callable[[Any], tuple[Any, Any]]
 
 __all__ = ["Segments", "batches_per_epoch", "evaluation_dataset", "training_dataset"]
 
@@ -143,24 +146,42 @@ def evaluation_dataset(
     return _numbered(range(evaluation.batches()), lambda number: evaluation.read(int(number)), shapes)
 
 
-def _numbered(numbers: range, read: Callable[[Any], tuple[Any, Any]], shapes: tuple[Any, Any]) -> Any:
+def _numbered(numbers: range, read: Read, shapes: tuple[Any, Any]) -> Any:
     """The batches of these numbers, in order, read in parallel and ahead of their use."""
     types = [spec.dtype for spec in shapes]
-    empty = tuple(np.zeros([size or 0 for size in spec.shape], spec.dtype.as_numpy_dtype) for spec in shapes)
-
-    def guarded(number: np.int64) -> tuple[Any, Any]:
-        with _exit as going_on:
-            return read(number) if going_on else (empty[0], empty[1])
+    reader = _Reader(read, shapes)
 
     def batch(number: Any) -> tuple[Any, Any]:
-        parts = tf.numpy_function(guarded, [number], types)
+        parts = tf.numpy_function(reader, [number], types)
         first, second = (tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, shapes, strict=True))
         return first, second
 
     dataset = tf.data.Dataset.range(numbers.start, numbers.stop)
-    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
-        tf.data.AUTOTUNE
-    )
+    dataset = dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    # Its iterators, and the datasets made of it, hold the dataset: when it goes, nobody reads any more.
+    weakref.finalize(dataset, reader.close).atexit = False
+    return dataset
+
+
+class _Reader:
+    """What TensorFlow calls for a batch, and never lets go of: closed, it holds no clips and no order."""
+
+    def __init__(self, read: Read, shapes: tuple[Any, Any]) -> None:
+        self._read: Read | None = read
+        self._sizes = [([size or 0 for size in spec.shape], spec.dtype.as_numpy_dtype) for spec in shapes]
+
+    def __call__(self, number: np.int64) -> tuple[Any, Any]:
+        with _exit as going_on:
+            if not going_on:
+                first, second = (np.zeros(*size) for size in self._sizes)
+                return first, second
+            if (read := self._read) is None:
+                raise RuntimeError("the dataset that these batches are of is gone; keep it while you iterate")
+            return read(number)
+
+    def close(self) -> None:
+        self._read = None
 
 
 class _Exit:

@@ -22,6 +22,7 @@ FORMAT_VERSION = 1
 RECORD = "prepared.json"
 CLIPS = "clips.parquet"
 FAILED = "failed.csv"
+OPEN_SHARDS = 64  # mapped at a time, of a split: each map holds a file descriptor, and some systems give 256
 
 
 class PreparedError(ValueError):
@@ -121,6 +122,8 @@ class Prepared:
     def __init__(self, directory: Path, description: Description) -> None:
         self.directory = directory
         self.description = description
+        self._labels: dict[str, npt.NDArray[np.float32]] = {}
+        self._pcm: dict[str, ShardPcm] = {}
 
     @classmethod
     def open(cls, directory: str | Path) -> Self:
@@ -185,19 +188,26 @@ class Prepared:
         return tuple(clip for clip in self._clips if clip.split == split)
 
     def labels(self, split: str) -> npt.NDArray[np.float32]:
-        """(clips, tags) of 0 and 1."""
-        column = {tag: index for index, tag in enumerate(self.tags)}
-        clips = self.clips(split)
-        labels = np.zeros((len(clips), len(column)), np.float32)
-        for row, clip in zip(labels, clips, strict=True):
-            row[[column[tag] for tag in clip.tags]] = 1.0
-        return labels
+        """(clips, tags) of 0 and 1: one array for all who ask, which can't be written."""
+        if split not in self._labels:
+            self._labels[split] = self._marks(self.clips(split))
+        return self._labels[split]
 
     def pcm(self, split: str) -> "ShardPcm":
-        """The samples of a split's clips, read where they stand on disk."""
-        shards = self.shards(split)
-        files = [self.directory / shard.file for shard in shards]
-        return ShardPcm(files, [shard.clips for shard in shards], self.clip_samples)
+        """The samples of a split's clips, read where they stand on disk; one object for all who ask."""
+        if split not in self._pcm:
+            shards = self.shards(split)
+            files = [self.directory / shard.file for shard in shards]
+            self._pcm[split] = ShardPcm(files, [shard.clips for shard in shards], self.clip_samples)
+        return self._pcm[split]
+
+    def _marks(self, clips: Sequence[PreparedClip]) -> npt.NDArray[np.float32]:
+        column = {tag: index for index, tag in enumerate(self.tags)}
+        marks = np.zeros((len(clips), len(column)), np.float32)
+        for row, clip in zip(marks, clips, strict=True):
+            row[[column[tag] for tag in clip.tags]] = 1.0
+        marks.flags.writeable = False
+        return marks
 
     @cached_property
     def _clips(self) -> list[PreparedClip]:
@@ -219,15 +229,16 @@ class Prepared:
 
 
 class ShardPcm(Sequence[Pcm]):
-    """Clips over several shards as one sequence of (clip_samples,) int16 arrays that are read when used."""
+    """Clips over several shards as one sequence of (clip_samples,) int16 arrays that are read when used.
+
+    Of many shards the ones used last are mapped; a map ends when no array of it is used any more.
+    """
 
     def __init__(self, files: Sequence[Path], clips: Sequence[int], clip_samples: int) -> None:
         self._files = list(files)
         self._ends = np.cumsum(clips, dtype=np.int64)
         self.clip_samples = clip_samples
-        self._open = lru_cache(maxsize=None)(
-            lambda index: open_shard(self._files[index], clip_samples)["pcm"]
-        )
+        self._open = lru_cache(OPEN_SHARDS)(lambda index: open_shard(self._files[index], clip_samples)["pcm"])
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
