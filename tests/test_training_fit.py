@@ -16,6 +16,7 @@ from samplecnn_zoo.training import (
     About,
     BatchDone,
     EpochDone,
+    LossError,
     Optimizer,
     Plateau,
     Recipe,
@@ -270,6 +271,27 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_good_checkpoi
         ):
             train(undisturbed(), tones, tmp_path / "run", progress=poison(made))
     assert equal(weights(train(undisturbed(), tones, tmp_path / "run")), weights(whole / "preset"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid", "message"),
+    [
+        ({"batch_size": 8}, 8, "the loss became nan in epoch 1, batch 2"),
+        ({}, 8, "the validation loss became nan in epoch 1, batch 1; try a learning rate of a tenth"),
+        ({"learning_rate": 1e39}, 0, "a weight became NaN or infinite in epoch 1, batch 1; try"),
+    ],
+)
+def test_weights_that_a_step_has_destroyed_are_neither_checkpoint_nor_preset(
+    tmp_path: Path, changes: dict[str, Any], valid: int, message: str
+) -> None:
+    prepared = sets.make(tmp_path / "set", counts={"train": 24, "valid": valid, "test": 0})
+    minutes = 0.0 if "batch_size" in changes else 10.0
+    plain = quick(epochs=1, optimizer=Optimizer(kind="sgd"), schedule=None, batch_size=24)
+    wild = plain.but(**{"learning_rate": 1e30, **changes})
+    with pytest.raises(LossError, match=message):
+        train(wild, prepared, tmp_path / "run", checkpoint_minutes=minutes)
+    assert not list(tmp_path.glob("run/checkpoint/*")) and not (tmp_path / "run" / "preset").exists()
+    train(plain, prepared, tmp_path / "run")  # nothing was trained, so it may become another run
 
 
 def test_limit_takes_a_part(tones: Prepared, tmp_path: Path) -> None:

@@ -15,6 +15,14 @@ from samplecnn_zoo.training.schedule import PlateauState, plateau_rate
 Logs = Mapping[str, Any] | None
 
 
+def diverged(what: str, epoch: int, batch: int) -> LossError:
+    """Return the error for what became no number in an epoch (from 0) after so many batches of it."""
+    return LossError(
+        f"{what} in epoch {epoch + 1}, batch {batch}; try a learning rate of a tenth, --clip-norm 1, "
+        "float32 instead of mixed_float16, and look for broken audio"
+    )
+
+
 class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publishes no types
     """End training at the first batch whose loss is no number.
 
@@ -38,11 +46,7 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publis
         """Look at the loss: a running mean, so that one batch without a number shows in it."""
         loss = (logs or {}).get("loss")
         if loss is not None and not isfinite(loss):
-            raise LossError(
-                f"the loss became {float(loss)} in epoch {self._epoch + 1}, batch {self._first + batch + 1}; "
-                "try a learning rate of a tenth, --clip-norm 1, float32 instead of mixed_float16, "
-                "and look for broken audio"
-            )
+            raise diverged(f"the loss became {float(loss)}", self._epoch, self._first + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """The next epoch starts at its first batch."""

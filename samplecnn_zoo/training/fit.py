@@ -4,7 +4,8 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,14 @@ import numpy as np
 
 from samplecnn_zoo.training import checkpoint as checkpoints
 from samplecnn_zoo.training import network, run
-from samplecnn_zoo.training.callbacks import EveryBatch, EveryMinutes, RestoreMetrics, StopOnNaN, go_back
+from samplecnn_zoo.training.callbacks import (
+    EveryBatch,
+    EveryMinutes,
+    RestoreMetrics,
+    StopOnNaN,
+    diverged,
+    go_back,
+)
 from samplecnn_zoo.training.checkpoint import Arrays, Checkpoint, Standing, assign, weights_of
 from samplecnn_zoo.training.distribution import data_parallel, normalizes_apart
 from samplecnn_zoo.training.feed import Feed, Floats, choose
@@ -91,7 +99,7 @@ def train(
     Raises:
         TrainingError: The recipe does not fit the set, the folder holds another run, the checkpoint is
             damaged.
-        LossError: The loss became NaN; the last good checkpoint stays.
+        LossError: The loss or a weight became NaN or infinite; the last good checkpoint stays.
         PresetError: `start_from` is no sound preset.
         OSError: The folder can't be written.
     """
@@ -142,6 +150,7 @@ class _Work:
         self.standing = Standing()
         self.best: Arrays = []  # weights of standing.best
         self.sums: Arrays = []  # metrics of the epoch that a checkpoint was in
+        self.held: Checkpoint | None = None  # not written before the next loss is a number
 
     def build(self, start_from: str | None) -> None:
         """Make the network as it will be saved."""
@@ -217,18 +226,19 @@ class _Work:
 
         def batch_done(batch: int, loss: float) -> None:
             standing.batch, standing.loss = batch, loss
+            self.write_held()
             self.progress(BatchDone(standing.epoch + 1, self.recipe.epochs, batch, self.batches, loss))
 
-        def write(batch: int) -> None:
+        def hold(batch: int) -> None:
             standing.epoch_seconds = time.monotonic() - begun
-            self.checkpoint()
+            self.held = Checkpoint(replace(standing), self.arrays())
 
         if first < self.batches:
             callbacks = [
                 RestoreMetrics(self.sums if first else []),
                 StopOnNaN(first_batch=first),
                 EveryBatch(batch_done, first_batch=first),
-                EveryMinutes(checkpoint_minutes, write, first_batch=first),
+                EveryMinutes(checkpoint_minutes, hold, first_batch=first),
             ]
             self.model.fit(
                 self.feed.training(standing.epoch, first),
@@ -254,6 +264,8 @@ class _Work:
         row["segments_per_s"] = round(segments / trained_s, 2) if segments else None
         if self.validates:
             figures = validate(self.scorer(), self.feed)
+            if not isfinite(figures.loss):
+                raise diverged(f"the validation loss became {figures.loss}", standing.epoch, standing.batch)
             row |= {f"valid_{name}": value for name, value in asdict(figures).items()}
         row["time"] = time.time()
         row["seconds"] = round(time.monotonic() - begun, 2)
@@ -262,9 +274,11 @@ class _Work:
             standing.best, self.best = row, weights_of(self.model)
         if isinstance(self.recipe.schedule, Plateau):
             self.plateau(row["valid_loss"], self.recipe.schedule)
+        arrays = self.arrays()
         standing.history.append(row)
         standing.epoch, standing.batch, standing.epoch_seconds = standing.epoch + 1, 0, 0.0
-        self.checkpoint()
+        self.held = Checkpoint(standing, arrays)
+        self.write_held()
         write_logs(self.folder, standing.history)
         self.progress(EpochDone(row, leads))
 
@@ -289,10 +303,22 @@ class _Work:
                 f"no lower validation loss for {plateau.patience} epochs: on from the best at {rate:g}"
             )
 
-    def checkpoint(self) -> None:
-        """Write where the run stands."""
+    def arrays(self) -> dict[str, Arrays]:
+        """Copy the arrays of a checkpoint.
+
+        Raises:
+            LossError: A weight is no number, so that nobody could go on from there.
+        """
         arrays = {**checkpoints.capture(self.model), "best": self.best}
-        checkpoints.save(self.folder / run.CHECKPOINTS, Checkpoint(self.standing, arrays))
+        if not all(np.isfinite(weights).all() for weights in arrays["weights"]):
+            raise diverged("a weight became NaN or infinite", self.standing.epoch, self.standing.batch)
+        return arrays
+
+    def write_held(self) -> None:
+        """Write the checkpoint that was taken, if one was."""
+        if self.held is not None:
+            checkpoints.save(self.folder / run.CHECKPOINTS, self.held)
+            self.held = None
 
     def finish(self, about: About, start_from: str | Path | None) -> Path:
         """Save the preset of the epoch that the recipe keeps."""
