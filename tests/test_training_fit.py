@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,14 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(
     with pytest.raises(Stop):
         train(recipe, tones, cut, checkpoint_minutes=0, progress=stop_at(epoch, batch))
     lines: list[Any] = []
-    train(recipe, tones, cut, progress=lines.append)
+
+    def slow(event: object) -> None:
+        lines.append(event)
+        time.sleep(0.1 * isinstance(event, BatchDone))
+
+    train(recipe, tones, cut, checkpoint_minutes=0, progress=slow)
     assert lines[0] == f"going on in epoch {epoch} at batch {batch}"  # the one before it is in the checkpoint
+    assert all(float(row["segments_per_s"]) <= 8 / 0.1 for row in rows(cut)[epoch - 1 :]), "batches of 8"
     assert equal(weights(whole / "preset"), weights(cut / "preset"))
     keys = ("epoch", "loss", "valid_loss", "valid_roc_auc", "learning_rate")
     assert [[row[key] for key in keys] for row in rows(whole)] == [

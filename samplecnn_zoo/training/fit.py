@@ -222,7 +222,8 @@ class _Work:
     def epoch(self, checkpoint_minutes: float) -> None:
         """Train one epoch from its first or its next batch, validate, and put all into a checkpoint."""
         standing, first = self.standing, self.standing.batch
-        begun = time.monotonic() - standing.epoch_seconds
+        started = time.monotonic()
+        begun = started - standing.epoch_seconds  # as if nothing had come between
 
         def batch_done(batch: int, loss: float) -> None:
             standing.batch, standing.loss = batch, loss
@@ -253,15 +254,15 @@ class _Work:
                 f"epoch {standing.epoch + 1} ended after {standing.batch} of {self.batches} batches: "
                 f"the set in {self.prepared.directory} was changed; prepare it again"
             )
-        self.close_epoch(begun, (self.batches - first) * self.recipe.batch_size)
+        segments = (self.batches - first) * self.recipe.batch_size
+        self.close_epoch(begun, segments / (time.monotonic() - started) if segments else None)
 
-    def close_epoch(self, begun: float, segments: int) -> None:
+    def close_epoch(self, begun: float, segments_per_s: float | None) -> None:
         """Validate, let the schedule decide, and write checkpoint and logs."""
         standing = self.standing
-        trained_s = time.monotonic() - begun - standing.epoch_seconds
         row: dict[str, Any] = {"epoch": standing.epoch + 1, "loss": standing.loss}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row["segments_per_s"] = round(segments / trained_s, 2) if segments else None
+        row["segments_per_s"] = segments_per_s and round(segments_per_s, 2)
         if self.validates:
             figures = validate(self.scorer(), self.feed)
             if not isfinite(figures.loss):
