@@ -199,6 +199,26 @@ def test_a_mended_file_comes_in_and_only_its_shard_is_made_again(tmp_path: Path)
     assert content(whole.directory) == content(fresh.directory)
 
 
+@pytest.mark.parametrize("loss", ["gone with all others", "gone", "broken"])
+def test_no_shard_is_replaced_by_one_that_lacks_a_clip(tmp_path: Path, loss: str) -> None:
+    good = collection(tmp_path / "audio", counts={"train": 4})
+    lost, bad = good.recordings[0].path, good.recordings[3].path
+    data = bad.read_bytes()
+    bad.write_bytes(b"no audio")
+    first = prepare(good, tmp_path / "set", sample_rate=RATE)
+    assert (first.counts["train"], first.description.failed) == (3, 1)
+    before = content(first.directory)
+    if loss == "gone with all others":
+        shutil.rmtree(tmp_path / "audio")
+    else:
+        bad.write_bytes(data)
+        lost.unlink()
+        if loss == "broken":
+            lost.write_bytes(b"no audio any more")
+    again = prepare(good, tmp_path / "set", sample_rate=RATE)
+    assert (again.description, content(again.directory)) == (first.description, before)
+
+
 @pytest.mark.parametrize("damage", ["missing", "shorter", "changed", "journal"])
 def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
     all_ = collection(tmp_path / "audio")

@@ -63,7 +63,8 @@ def prepare(
     A shorter clip is repeated until it fills its record, and its real length is kept beside it. The clips of
     a split are shuffled once, by a fixed seed, so that shards are mixed. A killed run goes on with the same
     call where its last whole shard ended; on a complete set nothing is done, unless a file that had failed
-    has changed since: its shard is made again. Memory is flat: a few clips a worker.
+    has changed since: its shard is made again, if the other files of the shard are still good. Memory is
+    flat: a few clips a worker.
 
     Args:
         collection: What to decode.

@@ -84,6 +84,10 @@ def plan_shards(collection: Collection, shard_clips: int) -> list[ShardPlan]:
     return plans
 
 
+class _Lost(Exception):
+    """A shard would be replaced by one that lacks a clip of it."""
+
+
 class ShardStore:
     """The shards of a folder: which are done, and how the others are made.
 
@@ -106,16 +110,9 @@ class ShardStore:
         return None
 
     def is_done(self, plan: ShardPlan, *, hashed: bool = False) -> bool:
-        """Whether the shard is what the journal says it is, and no file that failed has changed since."""
+        """Whether the shard is what the journal says it is, and no file that failed has come right since."""
         entry = self.entry(plan)
-        if entry is None or self._mended(plan, entry):
-            return False
-        path = self.folder / plan.file
-        if not entry.clips:
-            return True
-        if not path.is_file() or path.stat().st_size != len(entry.clips) * self._record_bytes:
-            return False
-        return not hashed or _sha256(path) == entry.sha256
+        return entry is not None and not _mended(plan, entry) and self._is_whole(plan, entry, hashed=hashed)
 
     def fill(self, plans: Sequence[ShardPlan], workers: int) -> Iterator[Step]:
         """Make every shard that is not done; yields a step a clip, those of finished shards first.
@@ -132,7 +129,6 @@ class ShardStore:
             if self.is_done(plan, hashed=True):
                 yield from self._steps_of_done(plan)
             else:
-                self._journal(plan).unlink(missing_ok=True)
                 todo.append(plan)
         yield from self._make(todo, workers)
 
@@ -145,34 +141,52 @@ class ShardStore:
                 yield from self._write(plan, islice(outcomes, len(plan.rows)))
 
     def _write(self, plan: ShardPlan, outcomes: Iterable[Decoded]) -> Iterator[Step]:
-        """Write one shard and then its file in the journal, each whole or not at all."""
+        """Write one shard and then its file in the journal, each whole or not at all.
+
+        A whole shard stays where the new one would lack a clip of it, whose file has been lost since.
+        """
         clips: list[PreparedClip] = []
         failed: list[Failure] = []
         digest = hashlib.sha256()
-        path = self.folder / plan.file
-        with replacing(path) as file:
-            for (row, recording), decoded in zip(plan.rows, outcomes, strict=True):
-                if decoded.error is None:
-                    file.write(decoded.record)
-                    digest.update(decoded.record)
-                    clips.append(_prepared_clip(recording, plan.file, len(clips), decoded))
-                else:
-                    failed.append(Failure(row, str(recording.path), decoded.error, decoded.stamp))
-                yield decoded.error
+        path, there = self.folder / plan.file, self._rows_there(plan)
+        try:
+            with replacing(path) as file:
+                for (row, recording), decoded in zip(plan.rows, outcomes, strict=True):
+                    if decoded.error is None:
+                        file.write(decoded.record)
+                        digest.update(decoded.record)
+                        clips.append(_prepared_clip(recording, plan.file, len(clips), decoded))
+                    else:
+                        failed.append(Failure(row, str(recording.path), decoded.error, decoded.stamp))
+                    yield decoded.error
+                if there - {clip.row for clip in clips}:
+                    raise _Lost
+        except _Lost:
+            return
         if not clips:
             path.unlink()  # no reader likes an empty file
         entry = Entry(digest.hexdigest(), tuple(clips), tuple(failed))
         write_whole(self._journal(plan), json.dumps(asdict(entry)).encode())
+
+    def _rows_there(self, plan: ShardPlan) -> set[int]:
+        """The rows of a shard that is whole."""
+        entry = self.entry(plan)
+        whole = entry is not None and self._is_whole(plan, entry, hashed=True)
+        return {clip.row for clip in entry.clips} if entry and whole else set()
+
+    def _is_whole(self, plan: ShardPlan, entry: Entry, *, hashed: bool) -> bool:
+        path = self.folder / plan.file
+        if not entry.clips:
+            return True
+        if not path.is_file() or path.stat().st_size != len(entry.clips) * self._record_bytes:
+            return False
+        return not hashed or _sha256(path) == entry.sha256
 
     def _steps_of_done(self, plan: ShardPlan) -> Iterator[Step]:
         entry = self.entry(plan)
         reasons: list[Step] = [item.reason for item in entry.failed] if entry else []
         yield from reasons
         yield from [None] * (len(plan.rows) - len(reasons))
-
-    def _mended(self, plan: ShardPlan, entry: Entry) -> bool:
-        paths = {row: str(recording.path) for row, recording in plan.rows}
-        return any(stamp_of(paths[item.row]) != item.stamp for item in entry.failed)
 
     def _check_room(self, clips: int) -> None:
         wanted, free = clips * self._record_bytes, shutil.disk_usage(self.folder).free
@@ -184,6 +198,13 @@ class ShardStore:
 
     def _journal(self, plan: ShardPlan) -> Path:
         return self.folder / JOURNAL / f"{plan.file}.json"
+
+
+def _mended(plan: ShardPlan, entry: Entry) -> bool:
+    """Whether a file that failed is another one now, and the files of the clips are there to go with it."""
+    stamps = {row: stamp_of(str(recording.path)) for row, recording in plan.rows} if entry.failed else {}
+    mended = any(stamps[item.row] not in (None, item.stamp) for item in entry.failed)
+    return mended and all(stamps[clip.row] for clip in entry.clips)
 
 
 def _sha256(path: Path) -> str:
