@@ -14,7 +14,7 @@ import pytest
 
 from samplecnn_zoo.datasets import decoding
 from samplecnn_zoo.datasets.collection import Collection
-from samplecnn_zoo.datasets.decoding import Task, decode_all
+from samplecnn_zoo.datasets.decoding import DecoderError, Task, decode_all
 from samplecnn_zoo.datasets.prepare import prepare
 from tests.preparing import CLIP_SAMPLES, RATE, collection, content
 from tests.sounds import noise, write
@@ -87,6 +87,24 @@ def test_a_file_that_kills_its_decoder_is_a_bad_file(tmp_path: Path, monkeypatch
     outcomes = list(decode_all(tasks(paths), workers=1))
     assert [outcome.error is None for outcome in outcomes] == [True, True, False, True, True]
     assert outcomes[2].error == (f"{paths[2]}: the decoder died on it twice (exit code -6); convert the file")
+
+
+def test_modules_in_the_users_folder_are_not_the_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('mine')")
+    paths = files(tmp_path, 1)
+    monkeypatch.chdir(tmp_path)
+    (outcome,) = decode_all(tasks(paths), workers=1)
+    assert outcome.error is None
+
+
+def test_a_decoder_that_can_not_begin_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    with pytest.raises(DecoderError, match=r"no decoder can be begun: .* first file, with exit code 3; what"):
+        list(decode_all(tasks(files(tmp_path, 9)), workers=2))
 
 
 def children(parent: int) -> set[int]:

@@ -93,6 +93,7 @@ def _collect(name: str, root: Path, options: dict[str, str]) -> "Collection":
 def _prepared(
     collection: "Collection", output: Path, rate: int, workers: int | None, limit: int | None
 ) -> "Prepared":
+    from samplecnn_zoo.datasets.decoding import DecoderError
     from samplecnn_zoo.datasets.prepare import limited
     from samplecnn_zoo.datasets.prepare import prepare as prepare_set
 
@@ -103,7 +104,9 @@ def _prepared(
     except OSError as error:
         started = begun or (output / "plan.json").exists()
         rest = "what is finished stays, the same command goes on" if started else "choose another output"
-        fail(f"{error.filename or output}: {error.strerror}; {rest}", 1 if started else 2)
+        fail(f"{error.filename or output}: {error.strerror or error}; {rest}", 1 if started else 2)
+    except DecoderError as error:
+        fail(str(error), 1)
     except ValueError as error:
         fail(str(error))
     except KeyboardInterrupt:

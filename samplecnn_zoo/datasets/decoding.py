@@ -4,7 +4,8 @@ Each worker is a plain child process that is told a file and answers with a reco
 not imported again (as `multiprocessing` would), a decoder that crashes costs one file, and workers end by
 themselves when their parent is killed: their input ends.
 
-A question is a line of JSON; an answer is a line of JSON and, when the file is good, the record's bytes.
+A worker says hello. A question is a line of JSON; an answer is a line of JSON and, when the file is good, the
+record's bytes.
 """
 
 import hashlib
@@ -26,10 +27,17 @@ import numpy as np
 from samplecnn_zoo.audio import SILENT_PEAK, AudioError, stream
 from samplecnn_zoo.datasets.records import Pcm, encode_record, to_pcm
 
-COMMAND = (sys.executable, "-m", __name__)  # of a worker
+# Of a worker. -P: a random.py in the folder where the user stands is no part of Python.
+COMMAND = (sys.executable, "-P", "-m", __name__)
+HELLO = b"samplecnn decoder\n"  # before the first question: all is imported
+GRACE_S = 1.0  # for a process whose pipes are broken to be gone, and its exit code there
 
 Stamp = tuple[int, int]
 """Size of a file in bytes, and when it was last changed, in ns."""
+
+
+class DecoderError(RuntimeError):
+    """A worker that can't even begin, whatever the file."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,11 @@ class Decoded:
 
 
 def decode_all(tasks: Iterable[Task], workers: int) -> Generator[Decoded]:
-    """Yield one outcome a task, in order, while `workers` processes work at most a few clips ahead."""
+    """Yield one outcome a task, in order, while `workers` processes work at most a few clips ahead.
+
+    Raises:
+        DecoderError: No worker can be begun.
+    """
     local = threading.local()
     started: list[_Worker] = []
 
@@ -104,7 +116,7 @@ class _Worker:
             try:
                 return self._asked(task)
             except (OSError, ValueError):  # its pipes are broken, or it said half an answer
-                code = self._end()
+                code = self._end(GRACE_S)
                 if self._stopped:
                     raise
         why = f"{task.path}: the decoder died on it twice (exit code {code}); convert the file"
@@ -119,6 +131,7 @@ class _Worker:
             raise OSError("stopped")
         if self._process is None:
             self._process = _spawn()
+            self._check_hello(self._process)
         to, answers = _pipes(self._process)
         to.write(json.dumps(asdict(task)).encode() + b"\n")
         to.flush()
@@ -127,10 +140,24 @@ class _Worker:
         stamp = fields.pop("stamp")
         return Decoded(**fields, stamp=None if stamp is None else (stamp[0], stamp[1]), record=record)
 
-    def _end(self) -> int | None:
+    def _check_hello(self, process: subprocess.Popen[bytes]) -> None:
+        if _pipes(process)[1].readline() == HELLO:
+            return
+        code = self._end(GRACE_S)
+        if self._stopped:
+            raise OSError("stopped")
+        raise DecoderError(
+            f"no decoder can be begun: {' '.join(COMMAND)} ended before its first file, "
+            f"with exit code {code}; what it said stands above"
+        )
+
+    def _end(self, grace_s: float = 0.0) -> int | None:
+        """End the process; return its exit code, its own where it ends by itself within the grace."""
         process, self._process = self._process, None
         if process is None:
             return None
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(grace_s)
         process.kill()
         for pipe in _pipes(process):
             with suppress(OSError):
@@ -212,6 +239,8 @@ def first_samples(path: Path, sample_rate: int, clip_samples: int) -> Pcm:
 
 
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    answers.write(HELLO)
+    answers.flush()
     for line in questions:
         decoded = decode(Task(**json.loads(line)))
         fields = asdict(decoded)
