@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from samplecnn_zoo import audio
@@ -240,6 +242,45 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
             Prepared.open(first.directory)
     prepare(all_, tmp_path / "set", sample_rate=RATE, shard_clips=4)
     assert content(first.directory) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("clips.parquet", None, r"clips\.parquet: it can't be read \(.*No such file.*\); .*makes it again"),
+        ("clips.parquet", b"PAR1 no table", r"clips\.parquet: it can't be read \(.*\); .*makes it again"),
+        ("failed.csv", None, None),
+        ("prepared.json", b"{", "not what `samplecnn prepare` writes"),
+    ],
+)
+def test_a_part_of_a_complete_set_that_is_missing_or_damaged_comes_back(
+    tmp_path: Path, name: str, data: bytes | None, words: str | None
+) -> None:
+    all_ = collection(tmp_path / "audio", counts={"train": 2})
+    folder = prepare(all_, tmp_path / "set", sample_rate=RATE).directory
+    whole = content(folder)
+    (folder / name).unlink()
+    if data is not None:
+        (folder / name).write_bytes(data)
+    if words:
+        with pytest.raises(PreparedError, match=words):
+            Prepared.open(folder)
+    prepare(all_, folder, sample_rate=RATE)
+    assert content(folder) == whole
+
+
+def test_a_table_that_is_damaged_within_or_of_other_clips_is_said(tmp_path: Path) -> None:
+    made = prepare(collection(tmp_path / "audio", counts={"train": 2}), tmp_path / "set", sample_rate=RATE)
+    table = made.directory / "clips.parquet"
+    data = table.read_bytes()
+    table.write_bytes(data[:4] + bytes(len(data) // 2) + data[len(data) // 2 + 4 :])
+    with pytest.raises(
+        PreparedError, match=r"clips\.parquet: it is damaged \(.*\); delete it, then `samplecnn"
+    ):
+        Prepared.open(made.directory).labels("train")
+    pq.write_table(pq.read_table(io.BytesIO(data)).slice(1), table)
+    with pytest.raises(PreparedError, match="it has 1 rows, the shards have 2 clips"):
+        Prepared.open(made.directory)
 
 
 def test_other_options_or_another_collection_are_refused_and_change_nothing(tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ def _open(folder: Path) -> "Prepared":
 def _train(
     recipe: "Recipe", prepared: "Prepared", output: Path, about: dict[str, str], options: dict[str, Any]
 ) -> None:
+    from samplecnn_zoo.datasets.prepared import PreparedError
     from samplecnn_zoo.decoders.hush import hushed
     from samplecnn_zoo.zoo import PresetError
 
@@ -200,10 +201,10 @@ def _train(
             preset = work(recipe, prepared, output, about=About(**about), progress=watch, **options)
     except KeyboardInterrupt:
         fail(f"stopped; the same command goes on from the last checkpoint in {output}", INTERRUPTED)
-    except PresetError as error:
+    except (PreparedError, PresetError) as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename or output}: {error.strerror}; the last checkpoint stays good", 1)
+        fail(f"{error.filename or output}: {error.strerror or error}; the last checkpoint stays good", 1)
     say(f"{preset} is a preset: samplecnn tag music/ --preset {preset}")
 
 

@@ -79,6 +79,7 @@ def prepare(
         PreparedError: `out` holds something else, was begun with another collection or options, or is being
             written by another run; the disk has too little room; or no file could be decoded.
         ValueError: A number is not positive, or the collection has no recording.
+        DecoderError: No decoder can be begun.
         OSError: `out` can't be written, or the disk is full; what is finished stays.
     """
     workers = _cores() if workers is None else workers
@@ -92,9 +93,8 @@ def prepare(
     _make_folder(store.folder)
     with _locked(store.folder):
         _check_plan(store.folder, _identity(collection, store, shard_clips))
-        record = store.folder / RECORD
-        if not (record.exists() and all(map(store.is_done, plans))):
-            record.unlink(missing_ok=True)  # until all is there again
+        if not _is_complete(store, plans):
+            (store.folder / RECORD).unlink(missing_ok=True)  # until all is there again
             for _ in progress(store.fill(plans, workers), len(collection.recordings)):
                 pass
             _finish(store, collection, plans)
@@ -187,6 +187,15 @@ def _check_plan(folder: Path, identity: dict[str, Any]) -> None:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) < 80 else f"{text[:76]}..."
+
+
+def _is_complete(store: ShardStore, plans: Sequence[ShardPlan]) -> bool:
+    """Whether nothing is missing, and no file that failed has come right; bytes are not compared."""
+    try:
+        Prepared.open(store.folder)
+    except PreparedError:
+        return False
+    return (store.folder / FAILED).exists() and all(map(store.is_done, plans))
 
 
 def _finish(store: ShardStore, collection: Collection, plans: Sequence[ShardPlan]) -> None:

@@ -23,6 +23,7 @@ RECORD = "prepared.json"
 CLIPS = "clips.parquet"
 FAILED = "failed.csv"
 OPEN_SHARDS = 64  # mapped at a time, of a split: each map holds a file descriptor, and some systems give 256
+AGAIN = "`samplecnn prepare` with the same options makes it again"
 
 
 class PreparedError(ValueError):
@@ -130,8 +131,8 @@ class Prepared:
         """Read what the folder says of itself.
 
         Raises:
-            PreparedError: There is no complete set, it is of a newer format, or a shard is missing or has
-                the wrong size.
+            PreparedError: There is no complete set, it is of a newer format, a shard is missing or has the
+                wrong size, or the table of clips is missing or another one.
         """
         folder = Path(directory)
         try:
@@ -145,6 +146,7 @@ class Prepared:
         except PreparedError as error:
             raise PreparedError(f"{folder / RECORD}: {error}") from error
         prepared._check_shards()
+        prepared._check_table()
         return prepared
 
     @property
@@ -213,8 +215,14 @@ class Prepared:
     def _clips(self) -> list[PreparedClip]:
         import pyarrow.parquet
 
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(self.directory / CLIPS).to_pylist()
-        return [PreparedClip(**{**row, "tags": tuple(row["tags"])}) for row in rows]
+        path = self.directory / CLIPS
+        try:
+            rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+            return [PreparedClip(**{**row, "tags": tuple(row["tags"])}) for row in rows]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise PreparedError(
+                f"{path}: it is damaged ({_reason(error)}); delete it, then {AGAIN}"
+            ) from error
 
     def _check_shards(self) -> None:
         record = record_dtype(self.clip_samples).itemsize
@@ -223,9 +231,18 @@ class Prepared:
             size = path.stat().st_size if path.is_file() else None
             if size != wanted:
                 found = "missing" if size is None else f"{size} bytes long, not {wanted}"
-                raise PreparedError(
-                    f"{path}: it is {found}; `samplecnn prepare` with the same options makes it again"
-                )
+                raise PreparedError(f"{path}: it is {found}; {AGAIN}")
+
+    def _check_table(self) -> None:
+        import pyarrow.parquet
+
+        path, wanted = self.directory / CLIPS, sum(shard.clips for shard in self.description.shards)
+        try:
+            rows = pyarrow.parquet.read_metadata(path).num_rows
+        except (OSError, ValueError) as error:
+            raise PreparedError(f"{path}: it can't be read ({_reason(error)}); {AGAIN}") from error
+        if rows != wanted:
+            raise PreparedError(f"{path}: it has {rows} rows, the shards have {wanted} clips; {AGAIN}")
 
 
 class ShardPcm(Sequence[Pcm]):
@@ -254,3 +271,8 @@ class ShardPcm(Sequence[Pcm]):
 def _check_split(split: str) -> None:
     if split not in SPLITS:
         raise PreparedError(f"split is one of {', '.join(SPLITS)}, not {split!r}")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line: a system error's own words, where it has them."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split())
