@@ -273,7 +273,8 @@ def test_a_table_that_is_damaged_within_or_of_other_clips_is_said(tmp_path: Path
     made = prepare(collection(tmp_path / "audio", counts={"train": 2}), tmp_path / "set", sample_rate=RATE)
     table = made.directory / "clips.parquet"
     data = table.read_bytes()
-    table.write_bytes(data[:4] + bytes(len(data) // 2) + data[len(data) // 2 + 4 :])
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    table.write_bytes(data[:4] + bytes(len(data) - footer - 4) + data[-footer:])
     with pytest.raises(
         PreparedError, match=r"clips\.parquet: it is damaged \(.*\); delete it, then `samplecnn"
     ):
