@@ -91,7 +91,10 @@ def shuffle(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
 
 
-def hold_out(classes: Mapping[str, str], seed: int = 0) -> set[str]:
-    """A tenth of the keys of each class, at least one where it has three: a valid part for a set without."""
-    drawn = draw(classes, Rule(seed))
+def hold_out(classes: Mapping[str, str], groups: Mapping[str, str] | None = None) -> set[str]:
+    """A tenth of the keys of each class, at least one where it has three: a valid part for a set without.
+
+    Keys of a group (default: each its own) stay together; the tenth is then one of groups.
+    """
+    drawn = draw(classes, Rule(), groups)
     return {key for key, split in drawn.items() if split == "valid"}

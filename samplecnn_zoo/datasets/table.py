@@ -112,9 +112,10 @@ def _splits(table: Path, rows: list[Row], split: str, single: bool) -> tuple[dic
         raise DataSetError(f"{table}, line {bare.line}: it has no split, others have; give all or none one")
     if "valid" in given.values():
         return given, _shared_groups(groups, given)
-    lent = hold_out({path: classes[path] for path, part in given.items() if part == "train"})
+    trained = {path: classes[path] for path, part in given.items() if part == "train"}
+    lent = hold_out(trained, {path: groups[path] for path in trained})
     note = Finding("note", f"no row is valid: {len(lent)} clips of train are the valid part")
-    return given | dict.fromkeys(lent, "valid"), [note]
+    return given | dict.fromkeys(lent, "valid"), [note, *_shared_groups(groups, given)]
 
 
 def _shared_groups(groups: dict[str, str], splits: dict[str, str]) -> list[Finding]:
