@@ -34,6 +34,41 @@ def test_folders_of_splits_are_kept(tmp_path: Path, names: tuple[str, ...]) -> N
         FOLDER.collect(tmp_path, split="fold:1/3")
 
 
+def test_a_folder_beside_the_splits_makes_them_no_classes(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        sets.folder(tmp_path / name, clips=3)
+    wanted = FOLDER.collect(tmp_path)
+    (tmp_path / "artwork").mkdir()
+    (tmp_path / "artwork" / "cover.png").touch()
+    found = FOLDER.collect(tmp_path)
+    assert (found.tags, found.recordings) == (wanted.tags, wanted.recordings)
+    assert found.notes[-1] == "sub folders without audio: 1 (artwork)"
+    sets.clip(tmp_path / "more" / "0.wav")
+    with pytest.raises(
+        DataSetError, match=r"test and train are parts of a split, 'more' with its audio is none; move it"
+    ):
+        FOLDER.collect(tmp_path)
+
+
+def test_one_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("bus", "train"):
+        sets.clip(tmp_path / name / "0.wav")
+    assert FOLDER.collect(tmp_path).tags == ("bus", "train")
+
+
+def test_two_formats_of_a_recording_are_one_clip(tmp_path: Path) -> None:
+    root = sets.folder(tmp_path, clips=5)
+    wanted = FOLDER.collect(root)
+    for copy in ("cello/1.flac", "harp/solo/2.mp3"):
+        sets.clip(root / copy)
+    sets.clip(root / "cello" / "solo" / "1.flac")  # a recording of its own: it lies elsewhere
+    found = FOLDER.collect(root)
+    assert {item.key for item in found.recordings} - {item.key for item in wanted.recordings} == {
+        "cello/solo/1.flac"
+    }
+    assert found.notes == ("other formats of clips, left out: 2 (cello/1.flac, harp/solo/2.mp3)",)
+
+
 def test_without_a_valid_part_train_lends_a_tenth(tmp_path: Path) -> None:
     sets.folder(tmp_path / "train", clips=20)
     sets.folder(tmp_path / "test", clips=2)
@@ -142,6 +177,20 @@ def test_groups_stay_together_in_a_drawn_split(tmp_path: Path) -> None:
 def test_a_group_in_several_splits_is_said(tmp_path: Path) -> None:
     text = "path,tags,group,split\n0.wav,a,x,train\n1.wav,b,x,valid\n2.wav,a,y,test\n"
     assert TABLE.collect(table(tmp_path, text)).notes == ("groups in several splits: 1 (x)",)
+
+
+def test_what_train_lends_are_whole_groups(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{index}.wav,{'ab'[index % 2]},{'test' if index >= 32 else 'train'},band{index // 4}\n"
+        for index in range(40)
+    )
+    found = TABLE.collect(table(tmp_path, f"path,tags,split,group\n{rows}", clips=40))
+    bands = {item.key: int(item.key[:-4]) // 4 for item in found.recordings}
+    lent = [bands[item.key] for item in found.recordings if item.split == "valid"]
+    assert len(lent) == 4 and len(set(lent)) == 1
+    assert found.counts() == {"train": 28, "valid": 4, "test": 8}
+    shared = "path,tags,group,split\n0.wav,a,x,train\n1.wav,b,x,test\n2.wav,a,y,train\n"
+    assert "groups in several splits: 1 (x)" in TABLE.collect(table(tmp_path / "2", shared)).notes
 
 
 def test_train_lends_a_valid_part_to_a_table_too(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from samplecnn_zoo.audio import find_audio
 from samplecnn_zoo.datasets.collection import DataSet, Finding, Recording, Survey, summary
-from samplecnn_zoo.datasets.local import DataSetError, is_audio
+from samplecnn_zoo.datasets.local import DataSetError, is_audio, preference, without_extension
 from samplecnn_zoo.datasets.stratify import RULES, SPLIT_NAMES, draw, hold_out, parse_rule
 
 
@@ -23,19 +23,21 @@ def survey(root: Path, split: str = "") -> Survey:
     """Take the names of the sub folders for classes, and all audio at any depth below each for its clips.
 
     Where the sub folders are called train, valid and test, the classes are theirs and the split is kept; a
-    tenth of train becomes the valid part if there is none.
+    tenth of train becomes the valid part if there is none. Folders without audio play no part.
 
     Raises:
-        DataSetError: There are no two classes, or a split is asked for where folders give one.
+        DataSetError: There are no two classes, a split is asked for where folders give one, or there is audio
+            beside such folders.
     """
-    folders = _folders(root)
-    parts = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-    if parts and len(parts) == len(folders):
-        if split:
-            raise DataSetError(f"{root} is split by its folders; leave the option split out, not {split!r}")
-        clips = [clip for part in parts for clip in _clips(part, SPLIT_NAMES[part.name.lower()])]
+    files = {folder: find_audio(folder) for folder in _folders(root)}
+    parts = _parts(root, [folder for folder, own in files.items() if own])
+    if parts and split:
+        raise DataSetError(f"{root} is split by its folders; leave the option split out, not {split!r}")
+    if parts:
+        clips = [clip for part, name in parts.items() for clip in _clips_of_part(part, name, files[part])]
     else:
-        clips = _clips(root)
+        clips = [Clip(path, folder.name) for folder, own in files.items() for path in own]
+    clips, twice = _once(root, clips)
     labels = sorted({clip.label for clip in clips})
     if len(labels) < 2:
         found = f"only {labels[0]!r} has" if labels else "none of its sub folders has"
@@ -47,7 +49,7 @@ def survey(root: Path, split: str = "") -> Survey:
         Recording(key, clip.path, (clip.label,), splits[key])
         for key, clip in sorted(_keyed(root, clips).items())
     ]
-    findings = [*notes, *_odd(root, folders, recordings)]
+    findings = [*notes, *twice, *_odd(root, list(files), recordings)]
     return Survey(tuple(labels), tuple(recordings), True, tuple(findings))
 
 
@@ -55,8 +57,41 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _clips(folder: Path, split: str = "") -> list[Clip]:
-    return [Clip(path, sub.name, split) for sub in _folders(folder) for path in find_audio(sub)]
+def _parts(root: Path, folders: list[Path]) -> dict[Path, str]:
+    """The folders that are parts of a split, and which; none where they are classes.
+
+    A single class may well be called "train"; where two are called as parts are, nobody means classes.
+    """
+    named = {
+        folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES
+    }
+    others = [folder.name for folder in folders if folder not in named]
+    if not others:
+        return named
+    if len(set(named.values())) > 1:
+        parts = " and ".join(folder.name for folder in named)
+        raise DataSetError(
+            f"{root}: {parts} are parts of a split, {others[0]!r} with its audio is none; "
+            "move it elsewhere, or rename the parts if they are classes"
+        )
+    return {}
+
+
+def _clips_of_part(part: Path, split: str, files: list[Path]) -> list[Clip]:
+    below = [(path, path.relative_to(part).parts) for path in files]
+    return [Clip(path, parts[0], split) for path, parts in below if len(parts) > 1]
+
+
+def _once(root: Path, clips: list[Clip]) -> tuple[list[Clip], list[Finding]]:
+    """Of files beside each other that differ in their format alone, one: they are one recording."""
+    found: dict[Path, Clip] = {}
+    for clip in sorted(clips, key=lambda clip: preference(clip.path.name)):
+        found.setdefault(clip.path.with_name(without_extension(clip.path.name)), clip)
+    kept = set(found.values())
+    other = [clip.path.relative_to(root).as_posix() for clip in clips if clip not in kept]
+    return [clip for clip in clips if clip in kept], summary(
+        "note", "other formats of clips, left out", other
+    )
 
 
 def _keyed(root: Path, clips: list[Clip]) -> dict[str, Clip]:

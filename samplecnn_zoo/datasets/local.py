@@ -79,10 +79,11 @@ def _list(folder: Path) -> dict[str, str]:
         return {}
     except OSError as error:
         raise DataSetError(f"{folder}: can't be listed ({error.strerror}); check its permissions") from error
-    return {without_extension(name): name for name in sorted(names, key=_preference, reverse=True)}
+    return {without_extension(name): name for name in sorted(names, key=preference, reverse=True)}
 
 
-def _preference(name: str) -> tuple[int, str]:
+def preference(name: str) -> tuple[int, str]:
+    """Where a file stands among those of one clip in several formats, the least first."""
     suffix = Path(name).suffix.lower()
     return (PREFERRED.index(suffix) if suffix in PREFERRED else len(PREFERRED), name)
 
