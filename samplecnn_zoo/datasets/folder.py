@@ -62,10 +62,9 @@ def _parts(root: Path, folders: list[Path]) -> dict[Path, str]:
 
     A single class may well be called "train"; where two are called as parts are, nobody means classes.
     """
-    named = {
-        folder: SPLIT_NAMES[folder.name.lower()] for folder in folders if folder.name.lower() in SPLIT_NAMES
-    }
-    others = [folder.name for folder in folders if folder not in named]
+    splits = {folder: SPLIT_NAMES.get(folder.name.lower(), "") for folder in folders}
+    named = {folder: split for folder, split in splits.items() if split}
+    others = [folder.name for folder, split in splits.items() if not split]
     if not others:
         return named
     if len(set(named.values())) > 1:
@@ -88,10 +87,9 @@ def _once(root: Path, clips: list[Clip]) -> tuple[list[Clip], list[Finding]]:
     for clip in sorted(clips, key=lambda clip: preference(clip.path.name)):
         found.setdefault(clip.path.with_name(without_extension(clip.path.name)), clip)
     kept = set(found.values())
-    other = [clip.path.relative_to(root).as_posix() for clip in clips if clip not in kept]
-    return [clip for clip in clips if clip in kept], summary(
-        "note", "other formats of clips, left out", other
-    )
+    left = [clip.path.relative_to(root).as_posix() for clip in clips if clip not in kept]
+    note = summary("note", "other formats of clips, left out", left)
+    return [clip for clip in clips if clip in kept], note
 
 
 def _keyed(root: Path, clips: list[Clip]) -> dict[str, Clip]:
