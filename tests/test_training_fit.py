@@ -3,12 +3,15 @@
 import csv
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from samplecnn_zoo import load_pretrained, preset_info
@@ -171,6 +174,16 @@ def test_another_run_is_refused(
 def test_another_set_is_refused(genres: Prepared, whole: Path) -> None:
     with pytest.raises(TrainingError, match=r"begun with set\.shards_sha256"):
         train(undisturbed(), genres, whole)
+
+
+def test_other_labels_of_the_same_sounds_are_refused(tones: Prepared, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(tones.directory, tmp_path / "set")
+    table = tmp_path / "set" / "clips.parquet"
+    clips = pq.read_table(table).to_pylist()
+    clips[5]["tags"].append("never")
+    pq.write_table(pa.Table.from_pylist(clips), table)
+    with pytest.raises(TrainingError, match=r"begun with set\.tags_of_clips_sha256 '.*', now it is"):
+        train(undisturbed(), Prepared.open(tmp_path / "set"), whole)
 
 
 def test_a_run_that_has_not_trained_yet_may_become_another(tones: Prepared, tmp_path: Path) -> None:

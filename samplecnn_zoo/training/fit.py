@@ -1,6 +1,5 @@
 """One training run from beginning to end, wherever it was killed: data, model, epochs, preset."""
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -108,7 +107,7 @@ def train(
     identity = {
         "run": 1,
         "recipe": recipe.facts(),
-        "set": _set_facts(prepared),
+        "set": run.set_facts(prepared),
         "start_from": None if start_from is None else preset_info(start_from).weights_sha256,
         **{"seed": seed, "limit": limit, "data": kind, "devices": devices},
         "backend": keras.backend.backend(),
@@ -126,20 +125,6 @@ def train(
             work.take_up()
             work.epochs(checkpoint_minutes)
         return work.finish(about or About(), start_from)
-
-
-def _set_facts(prepared: "Prepared") -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for split in ("train", "valid"):
-        for shard in prepared.shards(split):
-            digest.update(shard.sha256.encode())
-    return {
-        "name": prepared.name,
-        "sample_rate": prepared.sample_rate,
-        "tags": list(prepared.tags),
-        "single_label": prepared.single_label,
-        "shards_sha256": digest.hexdigest(),
-    }
 
 
 class _Work:

@@ -1,16 +1,19 @@
 """A run's folder: what the run is, so that no other one goes on with it; a lock against a second process."""
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from samplecnn_zoo.training.recipe import TrainingError
 
+if TYPE_CHECKING:
+    from samplecnn_zoo.datasets.prepared import Prepared
 if sys.platform != "win32":
     import fcntl
 
@@ -23,6 +26,23 @@ _LOCK = ".lock"
 _OURS = {_LOCK, f"{RECORD}.partial"}  # what a kill at the very beginning leaves
 
 _log = logging.getLogger(__name__)
+
+
+def set_facts(prepared: "Prepared") -> dict[str, Any]:
+    """Return what a run takes from a set: the samples and the tags of the clips that it sees."""
+    shards, tags = hashlib.sha256(), hashlib.sha256()
+    for split in ("train", "valid"):
+        for shard in prepared.shards(split):
+            shards.update(shard.sha256.encode())
+        tags.update(json.dumps([(clip.row, clip.tags) for clip in prepared.clips(split)]).encode())
+    return {
+        "name": prepared.name,
+        "sample_rate": prepared.sample_rate,
+        "tags": list(prepared.tags),
+        "single_label": prepared.single_label,
+        "shards_sha256": shards.hexdigest(),
+        "tags_of_clips_sha256": tags.hexdigest(),
+    }
 
 
 @contextlib.contextmanager
