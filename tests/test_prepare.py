@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from samplecnn_zoo import audio
+from samplecnn_zoo.cli import app
 from samplecnn_zoo.datasets import shards
 from samplecnn_zoo.datasets.collection import Collection, Recording
 from samplecnn_zoo.datasets.prepare import failures, limited, prepare
 from samplecnn_zoo.datasets.prepared import Prepared, PreparedError
 from samplecnn_zoo.datasets.records import FULL_SCALE, open_shard
+from samplecnn_zoo.datasets.registry import get
 from tests.preparing import CLIP_SAMPLES, RATE, SPLITS, TAGS, collection, content, prepared
 from tests.sounds import hostile, noise, write
 
@@ -159,6 +162,28 @@ def test_bad_files_alone_are_no_set(tmp_path: Path) -> None:
         prepare(bad, tmp_path / "set", sample_rate=RATE)
     with pytest.raises(PreparedError, match="no complete set"):
         Prepared.open(tmp_path / "set")
+
+
+def test_names_that_are_no_utf8_are_names_too(tmp_path: Path) -> None:
+    for label in "ab":
+        for number in range(4):
+            write(tmp_path / "audio" / label / f"{number}.wav", noise(1.0, RATE, seed=number), RATE)
+    odd = os.fsencode(tmp_path / "audio") + b"/a/caf\xe9"
+    try:
+        os.rename(tmp_path / "audio" / "a" / "0.wav", odd + b".wav")
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    Path(os.fsdecode(odd + b".mp3")).write_bytes(b"another recording")
+    Path(os.fsdecode(odd + b"2.wav")).write_bytes(b"no audio")
+    found = get("folder").collect(tmp_path / "audio")
+    assert "left out: 1 (a/caf\udce9.mp3)" in found.notes[0]
+    set_ = prepare(found, tmp_path / "set", sample_rate=RATE)
+    assert Prepared.open(set_.directory).description.notes == found.notes
+    keys = {clip.key for split in SPLITS for clip in set_.clips(split)}
+    assert "a/caf\\udce9.wav" in keys and len(keys) == 8
+    assert [path for path, _ in failures(set_)] == [os.fsdecode(odd + b"2.wav")]
+    told = CliRunner().invoke(app, ["datasets", "folder", "--root", str(tmp_path / "audio")])
+    assert b"caf\xe9.mp3" in told.stdout_bytes
 
 
 def no_decoding(*_: object) -> None:

@@ -135,6 +135,16 @@ def test_named_models_are_networks(name: str) -> None:
             "NAME=NUMBER or NAME=LOW,HIGH",
         ),
         (["modern", "--set", "{set}", "-o", "RUN", "--augment", "reverb=1"], "no change 'reverb'"),
+        (
+            ["modern", "--set", "{set}", "-o", "RUN", "--augment", "time_shift=100,200"],
+            "time_shift is a whole number of samples, not (100.0, 200.0)",
+        ),
+        (["modern", "--set", "{set}", "-o", "RUN", "--augment", "time_shift=inf"], "samples, not inf"),
+        (
+            ["modern", "--set", "{set}", "-o", "RUN", "--augment", "mixup=1,2"],
+            "mixup is a single number, not",
+        ),
+        (["modern", "--set", "{set}", "-o", "RUN", "--augment", "gain_db=3"], "number of dB, not 3.0"),
         (["modern", "--set", "{set}", "-o", "RUN", "--precision", "int8"], "precision is one of float32"),
         (
             ["modern", "--set", "{set}", "-o", "RUN"],

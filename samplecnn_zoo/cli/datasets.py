@@ -73,7 +73,7 @@ def _findings(dataset: "DataSet", root: Path, options: dict[str, str], headers: 
     try:
         return dataset.validate(root, headers=headers, progress=reporting("files"), **options)
     except OSError as error:
-        fail(f"{error.filename or root}: {error.strerror}")
+        fail(f"{error.filename or root}: {error.strerror or error}")
     except KeyboardInterrupt:
         fail("stopped", INTERRUPTED)
 
@@ -125,8 +125,9 @@ def _said(root: Path, findings: "list[Finding]") -> list[str]:
 
 
 def _show(plain: Any, form: ListFormat, lines: list[str]) -> None:
+    # The bytes of names that are no UTF-8 go out as they came in; JSON holds their escapes.
     if form == ListFormat.json:
-        typer.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(plain, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
         return
     for line in lines:
-        typer.echo(line)
+        typer.echo(line.encode(errors="surrogateescape"))

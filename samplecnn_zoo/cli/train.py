@@ -172,8 +172,9 @@ def _augmentation(pairs: list[str]) -> dict[str, Any] | None:
         except ValueError:
             fail(f"--augment wants NAME=NUMBER or NAME=LOW,HIGH, got {pair!r}")
         values[name] = tuple(numbers) if len(numbers) > 1 else numbers[0]
-    if "time_shift" in values:
-        values["time_shift"] = int(values["time_shift"])
+    shift = values.get("time_shift")
+    if isinstance(shift, float) and shift.is_integer():
+        values["time_shift"] = int(shift)
     return values or None
 
 

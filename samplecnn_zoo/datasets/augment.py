@@ -1,12 +1,19 @@
 """What may be done to training segments so that a network hears more than was recorded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Range = tuple[float, float]
+
+
+def _is_range(bounds: Any) -> bool:
+    return isinstance(bounds, Sequence) and len(bounds) == 2 and -np.inf < bounds[0] <= bounds[1] < np.inf
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Augmentation:
             the batch, with a share drawn from Beta(alpha, alpha). 0 is off.
 
     Raises:
-        ValueError: A range is upside down or not finite, or a number is out of range.
+        ValueError: A range is upside down or not finite, or a number is out of range or none.
     """
 
     gain_db: Range | None = None
@@ -39,8 +46,12 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("gain_db", "noise_snr_db"):
             bounds = getattr(self, name)
-            if bounds is not None and not (len(bounds) == 2 and -np.inf < bounds[0] <= bounds[1] < np.inf):
+            if bounds is not None and not _is_range(bounds):
                 raise ValueError(f"{name} is a lowest and a highest number of dB, not {bounds!r}")
+        for name, kind in {"polarity": Real, "time_shift": Integral, "mixup": Real}.items():
+            if not isinstance(getattr(self, name), kind):
+                what = "whole number of samples" if kind is Integral else "single number"
+                raise ValueError(f"{name} is a {what}, not {getattr(self, name)!r}")
         if not 0 <= self.polarity <= 1:
             raise ValueError(f"polarity is a share between 0 and 1, not {self.polarity}")
         if self.time_shift < 0 or not 0 <= self.mixup < np.inf:

@@ -124,7 +124,8 @@ def limited(collection: Collection, limit: int) -> Collection:
 
 def failures(prepared: Prepared) -> list[tuple[str, str]]:
     """The files that gave no clip: path and reason, as `failed.csv` lists them."""
-    with open(prepared.directory / FAILED, newline="", encoding="utf-8") as file:
+    path = prepared.directory / FAILED
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         return [(row["path"], row["reason"]) for row in csv.DictReader(file)]
 
 
@@ -223,7 +224,8 @@ def _finish(store: ShardStore, collection: Collection, plans: Sequence[ShardPlan
         notes=collection.notes,
         package_version=__version__,
     )
-    write_whole(store.folder / RECORD, description.to_json().encode())
+    # Of a name that is no UTF-8, JSON holds the escapes.
+    write_whole(store.folder / RECORD, description.to_json().encode(errors="backslashreplace"))
 
 
 def _entry(store: ShardStore, plan: ShardPlan) -> Entry:
@@ -241,9 +243,15 @@ def _write_clips(path: Path, clips: Sequence[PreparedClip]) -> None:
     numbers = {name: pa.int64() for name in ("position", "samples", "source_size", "source_mtime_ns")}
     types = {"row": pa.int32(), "tags": pa.list_(pa.string()), **texts, **numbers}
     schema = pa.schema([(name, types[name]) for name in PreparedClip.__dataclass_fields__])
-    table = pa.Table.from_pylist([asdict(clip) for clip in clips], schema)
+    rows = [{**asdict(clip), "key": _utf8(clip.key), "path": _utf8(clip.path)} for clip in clips]
+    table = pa.Table.from_pylist(rows, schema)
     with replacing(path) as file:
         pq.write_table(table, file)
+
+
+def _utf8(name: str) -> str:
+    """A name as Parquet can hold it: bytes that are no UTF-8 become escapes, so that names stay apart."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _write_failed(path: Path, failed: Iterable[tuple[str, str]]) -> None:
@@ -251,7 +259,7 @@ def _write_failed(path: Path, failed: Iterable[tuple[str, str]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "reason"])
     writer.writerows(failed)
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode(errors="surrogateescape"))  # the bytes of a name as they are
 
 
 def _cores() -> int:

@@ -88,7 +88,11 @@ def _shuffled(units: Mapping[str, str], seed: int) -> list[list[str]]:
 
 def shuffle(names: Iterable[str], seed: int) -> list[str]:
     """The names in an order that depends on the seed and on each name, not on how they were listed."""
-    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+
+    def drawn(name: str) -> bytes:  # a file's name may be no UTF-8
+        return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
+
+    return sorted(names, key=drawn)
 
 
 def hold_out(classes: Mapping[str, str], groups: Mapping[str, str] | None = None) -> set[str]:
