@@ -300,6 +300,25 @@ def test_what_can_not_be_is_said(made: Prepared, make: Callable[[Prepared], obje
         make(made)
 
 
+@pytest.mark.parametrize(("backend", "hidden"), [("jax", [[]]), ("torch", [[]]), ("tensorflow", [])])
+@pytest.mark.parametrize("begun", [False, True])
+def test_beside_another_backend_tensorflow_leaves_the_gpus_alone(
+    made: Prepared, monkeypatch: pytest.MonkeyPatch, backend: str, hidden: list[Any], begun: bool
+) -> None:
+    asked = []
+
+    def set_visible_devices(devices: list[Any], kind: str) -> None:
+        assert kind == "GPU"
+        asked.append(devices)
+        if begun:
+            raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    monkeypatch.setattr(tf.config, "set_visible_devices", set_visible_devices)
+    assert len(epoch_dataset(made)) == 23
+    assert asked == hidden
+
+
 FDS = Path("/proc/self/fd")
 
 

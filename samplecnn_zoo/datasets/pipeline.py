@@ -9,10 +9,12 @@ import atexit
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from threading import Lock
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -148,6 +150,7 @@ def evaluation_dataset(
 
 def _numbered(numbers: range, read: Read, shapes: tuple[Any, Any]) -> Any:
     """The batches of these numbers, in order, read in parallel and ahead of their use."""
+    _leave_gpus_alone()
     types = [spec.dtype for spec in shapes]
     reader = _Reader(read, shapes)
 
@@ -162,6 +165,13 @@ def _numbered(numbers: range, read: Read, shapes: tuple[Any, Any]) -> Any:
     # Its iterators, and the datasets made of it, hold the dataset: when it goes, nobody reads any more.
     weakref.finalize(dataset, reader.close).atexit = False
     return dataset
+
+
+def _leave_gpus_alone() -> None:
+    """Keep TensorFlow off the GPUs where another backend trains: it would take nearly all of their memory."""
+    if keras.backend.backend() != "tensorflow":
+        with suppress(RuntimeError):  # it has begun to use them already
+            tf.config.set_visible_devices([], "GPU")
 
 
 class _Reader:
