@@ -46,9 +46,19 @@ def test_the_papers_recipe_is_the_papers() -> None:
 
 def test_the_recipe_of_the_bundled_preset() -> None:
     recipe = get_recipe("midi_8k")
-    assert dict(recipe.arguments) == {"m": SAMPLING_RATE_PLANS[8000]}
+    assert dict(recipe.arguments) == {"m": SAMPLING_RATE_PLANS[8000], "sr": 8000}
     assert (recipe.epochs, recipe.batch_size, recipe.per_clip, recipe.order) == (16, 16, 1, "random")
     assert recipe.optimizer.learning_rate == 1e-3 and recipe.schedule == Cosine(warmup=0.05, floor=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"), [("small_set", 22050), ("midi_8k", 22050), ("paper_mtat", 8000), ("paper_msd", 16000)]
+)
+def test_a_plan_for_one_rate_is_not_trained_at_another(name: str, rate: int) -> None:
+    wanted = 8000 if rate == 22050 else 22050
+    message = f"is for {wanted} Hz, the prepared set has {rate} Hz; prepare it with --rate {wanted}"
+    with pytest.raises(TrainingError, match=f"recipe {name} {message}"):
+        build(get_recipe(name), rate=rate, tags=3, single_label=False)
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
