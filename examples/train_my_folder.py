@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,6 +28,8 @@ from samplecnn_zoo.models import SAMPLING_RATE_PLANS
 from samplecnn_zoo.training import BatchDone, EpochDone, Recipe, get_recipe, train
 from samplecnn_zoo.training.evaluate import evaluate
 from samplecnn_zoo.training.report import write_report
+
+PLACES = ("out", "folds", "seeds")  # which folders there are; the other options are the same in all
 
 
 def main() -> None:
@@ -68,6 +71,8 @@ def parse_options() -> argparse.Namespace:
 def accuracy_of(options: argparse.Namespace, split: str, out: Path, seed: int) -> float:
     """Prepare, train and evaluate on one split in the folder `out`, or read what was done there."""
     report = out / "report" / "report.json"
+    settings = {name: str(value) for name, value in vars(options).items() if name not in PLACES}
+    claim(out, {**settings, "split": split, "seed": str(seed)})
     if not report.exists():
         collection = get("folder").collect(options.data, split=split)
         rate = preset_info(options.start_from).sample_rate if options.start_from else options.rate
@@ -79,6 +84,15 @@ def accuracy_of(options: argparse.Namespace, split: str, out: Path, seed: int) -
         shutil.rmtree(out / "shards")  # half a megabyte a clip at 8 kHz, once a fold
     accuracy: float = json.loads(report.read_text(encoding="utf-8"))["accuracy"]["value"]
     return accuracy
+
+
+def claim(out: Path, settings: dict[str, str]) -> None:
+    """Note what the folder is for, or end where it is for something else."""
+    note, text = out / "options.json", json.dumps(settings, indent=1)
+    if note.exists() and note.read_text(encoding="utf-8") != text:
+        sys.exit(f"{out}: begun with other options, see {note}; name another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(text, encoding="utf-8")
 
 
 def show(event: BatchDone | EpochDone | str) -> None:
