@@ -28,7 +28,7 @@ from samplecnn_zoo.training import (
     network,
     train,
 )
-from samplecnn_zoo.training.feed import choose
+from samplecnn_zoo.training.feed import Feed, choose
 from samplecnn_zoo.zoo import Normalization, Preset, save_pretrained
 from tests import training_sets as sets
 
@@ -176,14 +176,28 @@ def test_another_set_is_refused(genres: Prepared, whole: Path) -> None:
         train(undisturbed(), genres, whole)
 
 
+def with_clip(prepared: Prepared, folder: Path, row: int, **changes: Any) -> Prepared:
+    """A copy of a set in which the table says something else of a clip."""
+    shutil.copytree(prepared.directory, folder)
+    clips = pq.read_table(folder / "clips.parquet").to_pylist()
+    clips[row].update(changes)
+    pq.write_table(pa.Table.from_pylist(clips), folder / "clips.parquet")
+    return Prepared.open(folder)
+
+
+@pytest.mark.parametrize(("samples", "own"), [(2910, 11), (600, 2), (100, 1)])
+def test_validation_hears_a_short_clip_once(tones: Prepared, tmp_path: Path, samples: int, own: int) -> None:
+    feed = Feed(with_clip(tones, tmp_path / "set", 24 + 3, samples=samples), quick(), 243, "arrays")
+    batches = list(feed.valid_segments())
+    assert {(audio.shape, clips.shape) for audio, clips in batches} == {((8, 243, 1), (8,))}
+    heard = np.concatenate([clips for _, clips in batches])
+    assert np.bincount(heard[heard >= 0]).tolist() == [11, 11, 11, own, 11, 11, 11, 11]
+
+
 def test_other_labels_of_the_same_sounds_are_refused(tones: Prepared, whole: Path, tmp_path: Path) -> None:
-    shutil.copytree(tones.directory, tmp_path / "set")
-    table = tmp_path / "set" / "clips.parquet"
-    clips = pq.read_table(table).to_pylist()
-    clips[5]["tags"].append("never")
-    pq.write_table(pa.Table.from_pylist(clips), table)
+    other = with_clip(tones, tmp_path / "set", 5, tags=["never"])
     with pytest.raises(TrainingError, match=r"begun with set\.tags_of_clips_sha256 '.*', now it is"):
-        train(undisturbed(), Prepared.open(tmp_path / "set"), whole)
+        train(undisturbed(), other, whole)
 
 
 def test_a_run_that_has_not_trained_yet_may_become_another(tones: Prepared, tmp_path: Path) -> None:

@@ -268,6 +268,11 @@ class ShardPcm(Sequence[Pcm]):
         return self._open(shard)[index - self._ends[shard]]
 
 
+def own_segments(clip: PreparedClip, segment_samples: int) -> int:
+    """How many segments side by side are a clip's own sound, and not its repetition; at least one."""
+    return max(1, clip.samples // segment_samples)
+
+
 def _check_split(split: str) -> None:
     if split not in SPLITS:
         raise PreparedError(f"split is one of {', '.join(SPLITS)}, not {split!r}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samplecnn_zoo.datasets.prepared import Prepared, PreparedClip
+from samplecnn_zoo.datasets.prepared import Prepared, PreparedClip, own_segments
 from samplecnn_zoo.datasets.records import FULL_SCALE, Pcm
 from samplecnn_zoo.tagger import Tagger
 from samplecnn_zoo.training.results import Evaluation, EvaluationError, Rules, Subject, measure
@@ -75,7 +75,7 @@ def evaluate(
             preset=tagger.preset.name,
             dataset=prepared.name,
             split=split,
-            segments_a_clip=max(_segments(clip, segment) for clip in clips),
+            segments_a_clip=max(own_segments(clip, segment) for clip in clips),
             engine=tagger.engine,
             weights_sha256=tagger.preset.weights_sha256,
         ),
@@ -182,7 +182,7 @@ def _score(tagger: Tagger, clips: Sequence[PreparedClip], pcm: Sequence[Pcm], st
     segment = tagger.preset.segment_samples
     for at in range(start, len(clips), _CLIPS_AT_ONCE):
         block = range(at, min(at + _CLIPS_AT_ONCE, len(clips)))
-        counts = [_segments(clips[index], segment) for index in block]
+        counts = [own_segments(clips[index], segment) for index in block]
         cut = [
             pcm[index][: count * segment].reshape(count, segment, 1)
             for index, count in zip(block, counts, strict=True)
@@ -190,11 +190,6 @@ def _score(tagger: Tagger, clips: Sequence[PreparedClip], pcm: Sequence[Pcm], st
         scores = tagger.predict_segments(np.concatenate(cut).astype(np.float32) / np.float32(FULL_SCALE))
         for rows in np.split(scores, np.cumsum(counts)[:-1]):
             yield rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-
-def _segments(clip: PreparedClip, segment_samples: int) -> int:
-    """How many segments of a clip are its own sound."""
-    return max(1, clip.samples // segment_samples)
 
 
 def with_scores(preset: Preset, evaluation: Evaluation) -> Preset:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,12 +12,10 @@ import numpy.typing as npt
 
 from samplecnn_zoo.datasets.augment import Augmentation
 from samplecnn_zoo.datasets.batches import Evaluation, Training, clips_of
+from samplecnn_zoo.datasets.prepared import Prepared, own_segments
 from samplecnn_zoo.datasets.segments import Segments
 from samplecnn_zoo.training.recipe import Recipe, TrainingError
 from samplecnn_zoo.zoo import Normalization
-
-if TYPE_CHECKING:
-    from samplecnn_zoo.datasets.prepared import Prepared
 
 KINDS = ("auto", "tfdata", "arrays")
 
@@ -38,7 +36,7 @@ class Feed:
         normalization: What the network wants done to samples, or None.
     """
 
-    prepared: "Prepared"
+    prepared: Prepared
     recipe: Recipe
     segment_samples: int
     kind: str
@@ -89,7 +87,8 @@ class Feed:
     def valid_segments(self) -> Iterator[tuple[Floats, npt.NDArray[np.intp]]]:
         """Yield consecutive segments of the validation clips in full batches, and the clip's index of each.
 
-        The last batch is filled up with its first segment, of clip -1, lest another shape be compiled.
+        The index is -1 where a clip has ended and is repeated, as in `evaluate`, and where the last batch is
+        filled up with its first segment, lest another shape be compiled.
         """
         size = self.recipe.batch_size
         evaluation = Evaluation(
@@ -98,11 +97,21 @@ class Feed:
             batch_size=size,
             normalization=self.normalization,
         )
+        owners = self._valid_owners()
         for batch in range(evaluation.batches()):
             audio, rows = evaluation.read(batch)
             missing = size - len(rows)
-            clips = np.concatenate([rows.astype(np.intp), np.full(missing, -1, np.intp)])
+            own = owners[batch * size : batch * size + len(rows)]
+            clips = np.concatenate([own, np.full(missing, -1, np.intp)])
             yield np.concatenate([audio, np.repeat(audio[:1], missing, axis=0)]), clips
+
+    def _valid_owners(self) -> npt.NDArray[np.intp]:
+        """The clip of each validation segment, -1 for those that only repeat it."""
+        clips = self.prepared.clips("valid")[: self.limit]
+        real = np.array([own_segments(clip, self.segment_samples) for clip in clips])
+        places = np.arange(self.prepared.clip_samples // self.segment_samples)
+        owners = np.where(places < real[:, np.newaxis], np.arange(len(clips))[:, np.newaxis], -1)
+        return owners.reshape(-1).astype(np.intp)
 
 
 class _Rest(keras.utils.PyDataset):  # type: ignore[misc]  # Keras publishes no types

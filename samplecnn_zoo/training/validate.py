@@ -16,7 +16,7 @@ class Validation:
     """Figures of the validation part.
 
     Attributes:
-        loss: Cross-entropy, the mean over all segments.
+        loss: Cross-entropy, the mean over all segments; what repeats a short clip is none.
         roc_auc: Of the clips' mean scores, the mean over the tags that some clips have and some have not;
             None where there is no such tag.
         accuracy: Of the clips' highest scores in a single-label set, else None.
