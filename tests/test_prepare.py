@@ -166,6 +166,7 @@ def test_bad_files_alone_are_no_set(tmp_path: Path) -> None:
 
 def test_names_that_are_no_utf8_are_names_too(tmp_path: Path) -> None:
     for label in "ab":
+        (tmp_path / "audio" / label).mkdir(parents=True)
         for number in range(4):
             write(tmp_path / "audio" / label / f"{number}.wav", noise(1.0, RATE, seed=number), RATE)
     odd = os.fsencode(tmp_path / "audio") + b"/a/caf\xe9"

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,10 @@ class SoundFileDecoder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._unsized: _Unsized | None = None
-        # An absolute path, since libsndfile takes "-" for the standard input.
-        self._file = _open(os.path.abspath(path))
+        # An absolute path, since libsndfile takes "-" for the standard input; as bytes where names are bytes,
+        # since soundfile takes text for UTF-8, which a name need not be.
+        name = os.path.abspath(path)
+        self._file = _open(name if sys.platform == "win32" else os.fsencode(name))
         if self._file.format == "MP3":
             self._reopen_if_unsized()
         self.sample_rate = int(self._file.samplerate)
@@ -148,7 +151,7 @@ class _Unsized(io.FileIO):
 _opening = threading.Lock()
 
 
-def _open(source: str | _Unsized) -> _Sequential:
+def _open(source: str | bytes | _Unsized) -> _Sequential:
     try:
         with _opening, hushed():
             file = _Sequential(source)
