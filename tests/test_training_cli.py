@@ -1,6 +1,7 @@
 """The command `samplecnn train`: what it makes, says and refuses."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,17 @@ def test_wrong_use_gets_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_damaged_table_is_wrong_use(tones: Path, tmp_path: Path) -> None:
+    shutil.copytree(tones, tmp_path / "set")
+    table = tmp_path / "set" / "clips.parquet"
+    data = table.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    table.write_bytes(data[:4] + bytes(len(data) - footer - 4) + data[-footer:])
+    result = samplecnn("modern", "--set", tmp_path / "set", "-o", tmp_path / "run")
+    assert result.exit_code == 2 and f"{table}: it is damaged (" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
@@ -175,6 +187,7 @@ def test_wrong_use_gets_one_line(
             1,
             "RUN/x: No space left on device; the last checkpoint",
         ),
+        (OSError("the volume is gone"), 1, "RUN: the volume is gone; the last checkpoint stays good"),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on from the last checkpoint in RUN"),
     ],
 )

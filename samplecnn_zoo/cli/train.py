@@ -182,7 +182,9 @@ def _open(folder: Path) -> "Prepared":
     from samplecnn_zoo.datasets.prepared import Prepared, PreparedError
 
     try:
-        return Prepared.open(folder)
+        prepared = Prepared.open(folder)
+        prepared.clips("train")  # a damaged table is said before a framework is loaded
+        return prepared
     except PreparedError as error:
         fail(str(error))
 
@@ -190,7 +192,6 @@ def _open(folder: Path) -> "Prepared":
 def _train(
     recipe: "Recipe", prepared: "Prepared", output: Path, about: dict[str, str], options: dict[str, Any]
 ) -> None:
-    from samplecnn_zoo.datasets.prepared import PreparedError
     from samplecnn_zoo.decoders.hush import hushed
     from samplecnn_zoo.zoo import PresetError
 
@@ -202,7 +203,7 @@ def _train(
             preset = work(recipe, prepared, output, about=About(**about), progress=watch, **options)
     except KeyboardInterrupt:
         fail(f"stopped; the same command goes on from the last checkpoint in {output}", INTERRUPTED)
-    except (PreparedError, PresetError) as error:
+    except PresetError as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or output}: {error.strerror or error}; the last checkpoint stays good", 1)
