@@ -6,13 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from samplecnn_zoo import audio
-from samplecnn_zoo.engines import Engine, Features, available_levels, engine_for_model, engine_for_preset
+from samplecnn_zoo.engines import (
+    Engine,
+    Features,
+    Level,
+    available_levels,
+    check_pooling,
+    engine_for_model,
+    engine_for_preset,
+)
 from samplecnn_zoo.zoo.preset import Preset, PresetError, SegmentRule
 from samplecnn_zoo.zoo.store import check_model, read_stored
 
@@ -58,11 +66,34 @@ class Taggram:
 
 @dataclass(frozen=True, eq=False)
 class ClipEmbedding:
-    """Features of a file: level → (channels,), the maximum over time in a segment, the mean over segments."""
+    """Features of a file: level → (channels,), the mean over segments of what is pooled within each."""
 
     path: Path
     duration_s: float
-    levels: dict[int, Floats]
+    levels: dict[Level, Floats]
+
+
+class Listening:
+    """A clip while it is heard: iterate over it once, a batch of segments at a time.
+
+    Each item is the segments' starts in seconds and what the engine gives for them: `scores` (batch, tags)
+    and `level_-1`, … (batch, channels). Nothing is kept, so memory does not grow with the clip.
+    """
+
+    def __init__(
+        self, batches: Iterator[tuple[list[float], Features]], samples: "_Counted", rate: int
+    ) -> None:
+        self._batches = batches
+        self._samples = samples
+        self._rate = rate
+
+    def __iter__(self) -> Iterator[tuple[list[float], Features]]:
+        return self._batches
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the clip in seconds; known when all of it was heard."""
+        return self._samples.samples / self._rate
 
 
 class Tagger:
@@ -78,6 +109,7 @@ class Tagger:
         hop_s: seconds from segment to segment over the whole clip; None takes the preset's rule, with
             which its scores were measured.
         decoder: as in `samplecnn_zoo.audio`.
+        pooling: of levels over the time of a segment: "max" (paper, section 4.1) or "mean".
 
     Raises:
         PresetError: if the preset is not found, damaged or does not fit the network, or a model has none.
@@ -95,16 +127,19 @@ class Tagger:
         batch_size: int = 4,
         hop_s: float | None = None,
         decoder: str = "auto",
+        pooling: str = "max",
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.preset, self._build, names = _network(preset_or_model, preset, engine, batch_size)
+        self.pooling = check_pooling(pooling)
+        options = {"engine": engine, "batch_size": batch_size, "pooling": pooling}
+        self.preset, self._build, names = _network(preset_or_model, preset, options)
         self.hop_samples = _hop(self.preset, hop_s)
         self._rule = self.preset.segment_rule if hop_s is None else SegmentRule()
         self._batch_size = batch_size
-        self._decoder = decoder
+        self.decoder = decoder
         self._lock = threading.Lock()
-        usual = tuple(level for level in LEVELS if level in available_levels(names))
+        usual: tuple[Level, ...] = tuple(level for level in LEVELS if level in available_levels(names))
         self._engines = {usual: self._build(usual)}
 
     @property
@@ -138,7 +173,7 @@ class Tagger:
             AudioError: at the first file that cannot be heard, if `on_error` is None.
             ValueError: if `top` is below 1.
         """
-        return _each(paths, partial(self.tag_file, top=top), on_error)
+        return each_file(paths, partial(self.tag_file, top=top), on_error)
 
     def tag_file(self, path: str | Path, *, top: int | None = None) -> ClipTags:
         """Return the `top` tags of one file, None for all, the highest score first.
@@ -158,7 +193,7 @@ class Tagger:
         return ClipTags(Path(path), duration_s, tags)
 
     def embed(
-        self, paths: Paths, *, levels: Sequence[int] = LEVELS, on_error: OnError | None = None
+        self, paths: Paths, *, levels: Sequence[Level] = LEVELS, on_error: OnError | None = None
     ) -> list[ClipEmbedding]:
         """Return the features of files, folders (searched for audio) and globs, in their order.
 
@@ -168,10 +203,10 @@ class Tagger:
             AudioError: at the first file that cannot be heard, if `on_error` is None.
             ValueError: if `levels` is empty or the network lacks one.
         """
-        return _each(paths, partial(self.embed_file, levels=levels), on_error)
+        return each_file(paths, partial(self.embed_file, levels=levels), on_error)
 
-    def embed_file(self, path: str | Path, *, levels: Sequence[int] = LEVELS) -> ClipEmbedding:
-        """Return the features of one file at each of `levels`, -1 the highest (paper, section 4.1).
+    def embed_file(self, path: str | Path, *, levels: Sequence[Level] = LEVELS) -> ClipEmbedding:
+        """Return the features of one file at each of `levels` (-1 the highest; paper, 4.1) or stages.
 
         Raises:
             AudioError: if the file cannot be heard.
@@ -209,41 +244,63 @@ class Tagger:
             duration_s=blocks.samples / preset.sample_rate,
         )
 
-    def _means(self, path: Path, levels: Sequence[int]) -> tuple[float, dict[str, npt.NDArray[np.float64]]]:
+    def listen(self, clip: Path | Floats, *, levels: Sequence[Level] = ()) -> Listening:
+        """Return the segments whose mean is the clip's, to be run a batch at a time as they are asked for.
+
+        Args:
+            clip: a file, or (samples,) mono audio in -1 to 1 at the preset's rate.
+            levels: levels or stages to give beside the scores.
+
+        Raises:
+            AudioError: while iterating, if the file cannot be heard: trust nothing before the end.
+            ValueError: while iterating, if the network lacks a level.
+        """
+        segments, blocks = self._clip(clip)
+        return Listening(self._features(segments, levels), blocks, self.preset.sample_rate)
+
+    def _means(self, path: Path, levels: Sequence[Level]) -> tuple[float, dict[str, npt.NDArray[np.float64]]]:
         """Return the length of a file in seconds and the mean over its segments of what the engine gives."""
         sums: dict[str, npt.NDArray[np.float64]] = {}
         count = 0
-        segments, blocks = self._clip(path)
-        for starts, features in self._features(segments, levels):
+        listening = self.listen(path, levels=levels)
+        for starts, features in listening:
             count += len(starts)
             for name, rows in features.items():
                 sums[name] = sums.get(name, 0.0) + rows.sum(axis=0, dtype=np.float64)
-        return blocks.samples / self.preset.sample_rate, {name: total / count for name, total in sums.items()}
+        return listening.duration_s, {name: total / count for name, total in sums.items()}
 
-    def _blocks(self, path: Path) -> "_Counted":
-        return _Counted(audio.stream(path, self.preset.sample_rate, decoder=self._decoder))
+    def _blocks(self, clip: Path | Floats) -> "_Counted":
+        if isinstance(clip, np.ndarray):
+            return _Counted([clip])
+        return _Counted(audio.stream(clip, self.preset.sample_rate, decoder=self.decoder))
 
     def _cover(self, blocks: "_Counted") -> Iterator[audio.Segment]:
         """Yield the segments that cover a clip, one every `hop_samples`."""
         preset = self.preset
         return audio.cut(blocks, preset.sample_rate, preset.segment_samples, self.hop_samples)
 
-    def _clip(self, path: Path) -> tuple[Iterable[audio.Segment], "_Counted"]:
+    def _clip(self, clip: Path | Floats) -> tuple[Iterable[audio.Segment], "_Counted"]:
         """Return the segments whose mean is the clip's, and what counts its samples while they are taken."""
         preset, rule = self.preset, self._rule
         if rule.windows is None:
-            blocks = self._blocks(path)
+            blocks = self._blocks(clip)
             return self._cover(blocks), blocks
         counted = _Counted(())
         segments, counted.samples = audio.spread(
-            lambda: self._blocks(path),
+            lambda: self._blocks(clip),
             preset.sample_rate,
             preset.segment_samples,
             rule.windows,
             to_end=rule.to_end,
-            expected_samples=audio.info(path, decoder=self._decoder).samples_at(preset.sample_rate),
+            expected_samples=self._expected(clip),
         )
         return segments, counted
+
+    def _expected(self, clip: Path | Floats) -> int:
+        """Samples of a clip at the preset's rate, as far as its header tells."""
+        if isinstance(clip, np.ndarray):
+            return len(clip)
+        return audio.info(clip, decoder=self.decoder).samples_at(self.preset.sample_rate)
 
     def _check_tags(self) -> None:
         if self.preset.is_encoder:
@@ -253,7 +310,7 @@ class Tagger:
             )
 
     def _features(
-        self, segments: Iterable[audio.Segment], levels: Sequence[int]
+        self, segments: Iterable[audio.Segment], levels: Sequence[Level]
     ) -> Iterator[tuple[list[float], Features]]:
         """Yield the start times and the features of a batch of segments at a time."""
         preset = self.preset
@@ -268,7 +325,7 @@ class Tagger:
         if starts:
             yield starts, self._run(buffer[: len(starts)], levels)
 
-    def _run(self, batch: Floats, levels: Sequence[int]) -> Features:
+    def _run(self, batch: Floats, levels: Sequence[Level]) -> Features:
         """Normalize `batch` in place and run it."""
         normalization = self.preset.normalization
         if normalization is not None:
@@ -279,13 +336,13 @@ class Tagger:
             raise ValueError(f"preset {self.preset.name!r} gave scores that are not finite: report this file")
         return features
 
-    def _engine_with(self, levels: Sequence[int]) -> Engine:
+    def _engine_with(self, levels: Sequence[Level]) -> Engine:
         """Return an engine that gives `levels` among others; unusual ones get an engine of their own."""
         with self._lock:
             for known, engine in self._engines.items():
                 if set(levels) <= set(known):
                     return engine
-            wanted = tuple(sorted(set(levels), reverse=True))
+            wanted = tuple(sorted(set(levels), key=str))
             self._engines[wanted] = self._build(wanted)
             return self._engines[wanted]
 
@@ -304,15 +361,15 @@ class _Counted:
 
 
 def _network(
-    preset_or_model: "str | Path | keras.Model", preset: Preset | None, engine: str, batch_size: int
-) -> tuple[Preset, Callable[[tuple[int, ...]], Engine], list[str]]:
+    preset_or_model: "str | Path | keras.Model", preset: Preset | None, options: dict[str, Any]
+) -> tuple[Preset, Callable[[tuple[Level, ...]], Engine], list[str]]:
     """Return the preset, what builds an engine for given levels, and the names of the layers in order."""
     if isinstance(preset_or_model, (str, Path)):
         if preset is not None:
             raise ValueError("preset= describes a keras.Model; a preset that is loaded brings its own")
         stored = read_stored(preset_or_model)
         names = [layer.name for layer in stored.network.layers]
-        build = partial(engine_for_preset, stored, engine=engine, batch_size=batch_size)
+        build = partial(engine_for_preset, stored, **options)
         return stored.preset, build, names
     model = preset_or_model
     preset = preset or getattr(model, "preset", None)
@@ -322,7 +379,7 @@ def _network(
             "which names its tags, sample rate and segment"
         )
     check_model(preset, model)
-    build = partial(engine_for_model, model, preset, engine=engine, batch_size=batch_size)
+    build = partial(engine_for_model, model, preset, **options)
     return preset, build, [layer.name for layer in model.layers]
 
 
@@ -344,7 +401,12 @@ def _files(paths: Paths) -> Iterator[Path]:
         yield from audio.find_audio(path)
 
 
-def _each(paths: Paths, one: Callable[[Path], Clip], on_error: OnError | None) -> list[Clip]:
+def each_file(paths: Paths, one: Callable[[Path], Clip], on_error: OnError | None) -> list[Clip]:
+    """Return what `one` gives for files, folders and globs; `on_error` is told of bad ones, the others go on.
+
+    Raises:
+        AudioError: at the first file that cannot be heard, if `on_error` is None.
+    """
     clips = []
     for path in _files(paths):
         try:

@@ -6,10 +6,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from samplecnn_zoo.models.names import level_layers
+from samplecnn_zoo.models.names import level_layers, stage_layers
 
 Segments = npt.NDArray[np.float32]
 Features = dict[str, npt.NDArray[np.float32]]
+Level = int | str
+"""A level, -1 the highest, or the name of a stage: `stage8`, `top`."""
+
+POOLINGS = ("max", "mean")
 
 
 class UnsupportedLayerError(ValueError):
@@ -20,10 +24,10 @@ class Engine(Protocol):
     """A network that runs; `levels` are those that it gives beside the scores."""
 
     name: str
-    levels: tuple[int, ...]
+    levels: tuple[Level, ...]
 
     def __call__(self, batch: Segments) -> Features:
-        """Return `scores` (batch, tags) and, a level, `level_-1` … (batch, channels): its maximum in time.
+        """Return `scores` (batch, tags) and, a level, `level_-1` … (batch, channels), pooled over time.
 
         Args:
             batch: normalized segments, (batch, segment_samples, 1); may be called from several threads.
@@ -38,16 +42,30 @@ def available_levels(layer_names: Sequence[str]) -> tuple[int, ...]:
         return ()
 
 
-def level_outputs(layer_names: Sequence[str], levels: Sequence[int]) -> dict[str, str]:
-    """Return `level_-1`, … → the name of the layer that gives it.
+def check_pooling(pooling: str) -> str:
+    """Return `pooling` when it is one of POOLINGS.
 
     Raises:
-        ValueError: if the network has no such level.
+        ValueError: if it is none.
+    """
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
+    return pooling
+
+
+def level_outputs(layer_names: Sequence[str], levels: Sequence[Level]) -> dict[str, str]:
+    """Return `level_-1`, `level_stage8`, … → the name of the layer that gives it.
+
+    Raises:
+        ValueError: if the network has no such level or stage.
     """
     if not levels:
         return {}
-    known = level_layers(layer_names)
-    unknown = [level for level in levels if level not in known]
+    numbers, stages = level_layers(layer_names), stage_layers(layer_names)
+    unknown = [level for level in levels if level not in numbers and level not in stages]
     if unknown:
-        raise ValueError(f"the network has levels {min(known)} to -1, not {unknown}")
+        raise ValueError(
+            f"the network has levels {min(numbers)} to -1, not {unknown}; its stages are {', '.join(stages)}"
+        )
+    known: dict[Level, str] = {**numbers, **stages}
     return {f"level_{level}": known[level] for level in levels}

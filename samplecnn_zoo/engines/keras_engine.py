@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samplecnn_zoo.engines.base import Features, Segments, level_outputs
+from samplecnn_zoo.engines.base import Features, Level, Segments, level_outputs
 
 if TYPE_CHECKING:
     import keras
@@ -17,8 +17,9 @@ class KerasEngine:
 
     Args:
         model: segments (batch, segment_samples, 1) → scores (batch, tags).
-        levels: which levels to give beside the scores.
+        levels: which levels or stages to give beside the scores.
         batch_size: shorter batches are filled up, since a backend compiles anew for every batch size.
+        pooling: of the levels over time, "max" or "mean".
 
     Raises:
         ValueError: if the model has no such level.
@@ -26,15 +27,18 @@ class KerasEngine:
 
     name = "keras"
 
-    def __init__(self, model: "keras.Model", levels: Sequence[int] = (), *, batch_size: int = 4) -> None:
+    def __init__(
+        self, model: "keras.Model", levels: Sequence[Level] = (), *, batch_size: int = 4, pooling: str = "max"
+    ) -> None:
         import keras
         from keras import layers
 
         self.levels = tuple(levels)
         wanted = level_outputs([layer.name for layer in model.layers], self.levels)
         outputs = {"scores": model.outputs[0]}
+        pool = layers.GlobalMaxPooling1D if pooling == "max" else layers.GlobalAveragePooling1D
         for name, layer in wanted.items():
-            outputs[name] = layers.GlobalMaxPooling1D(name=f"{name}_max")(model.get_layer(layer).output)
+            outputs[name] = pool(name=f"{name}_{pooling}")(model.get_layer(layer).output)
         self._model = keras.Model(model.inputs[0], outputs)
         self._batch_size = batch_size
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from samplecnn_zoo.engines.base import Features, Segments, level_outputs
+from samplecnn_zoo.engines.base import Features, Level, Segments, level_outputs
 from samplecnn_zoo.engines.openvino_graph import write_graph
 from samplecnn_zoo.engines.openvino_runtime import ov
 from samplecnn_zoo.zoo.network import Network
@@ -30,7 +30,8 @@ class OpenVINOEngine:
         network: what to run.
         weights: the arrays of each layer that has any; they are copied.
         segment_samples: length of a segment.
-        levels: which levels to give beside the scores.
+        levels: which levels or stages to give beside the scores.
+        pooling: of the levels over time, "max" or "mean".
 
     Raises:
         UnsupportedLayerError: if the graph cannot hold a layer.
@@ -45,11 +46,14 @@ class OpenVINOEngine:
         network: Network,
         weights: Mapping[str, Arrays],
         segment_samples: int,
-        levels: Sequence[int] = (),
+        levels: Sequence[Level] = (),
+        *,
+        pooling: str = "max",
     ) -> None:
         self.levels = tuple(levels)
         names = [layer.name for layer in network.layers]
-        graph = write_graph(network, weights, segment_samples, level_outputs(names, self.levels))
+        outputs = level_outputs(names, self.levels)
+        graph = write_graph(network, weights, segment_samples, outputs, pooling=pooling)
         self._compiled = ov.Core().compile_model(graph, "CPU", _SETTINGS)
         self._outputs = ["scores", *(f"level_{level}" for level in self.levels)]
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()

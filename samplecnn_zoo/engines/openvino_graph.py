@@ -11,15 +11,21 @@ from samplecnn_zoo.zoo.weights import Arrays
 
 
 def write_graph(
-    network: Network, weights: Mapping[str, Arrays], segment_samples: int, levels: Mapping[str, str]
+    network: Network,
+    weights: Mapping[str, Arrays],
+    segment_samples: int,
+    levels: Mapping[str, str],
+    *,
+    pooling: str = "max",
 ) -> Any:
-    """Return an openvino.Model from (batch, 1, segment_samples) to `scores` and the maxima of `levels`.
+    """Return an openvino.Model from (batch, 1, segment_samples) to `scores` and the pooled `levels`.
 
     Args:
         network: what to write.
         weights: the arrays of each layer that has any.
         segment_samples: length of a segment.
-        levels: name of an output (batch, channels) → the layer whose maximum in time it is.
+        levels: name of an output (batch, channels) → the layer that is pooled over time for it.
+        pooling: "max" or "mean".
 
     Raises:
         UnsupportedLayerError: if a layer or an option of one is unknown here.
@@ -39,7 +45,8 @@ def write_graph(
         folded = affine(Call(network.layer(norm), weights.get(norm, ()), ())) if norm else None
         tensors[layer.name] = write_layer(Call(layer, weights.get(layer.name, ()), inputs, folded))
     results = {"scores": tensors[network.output]}
-    results |= {output: op.reduce_max(tensors[layer], [2], False) for output, layer in levels.items()}
+    reduce = op.reduce_max if pooling == "max" else op.reduce_mean
+    results |= {output: reduce(tensors[layer], [2], False) for output, layer in levels.items()}
     return ov.Model([_result(node, name) for name, node in results.items()], [source], "samplecnn")
 
 
