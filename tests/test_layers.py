@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},
     "hear": {"audio", "engines", "models", "zoo"},
+    "transfer": {"bulk", "datasets", "engines", "files", "tagger", "training", "zoo"},
     "cli": {
         "audio",
         "bulk",
@@ -40,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         "models",
         "tagger",
         "training",
+        "transfer",
         "visualize",
         "zoo",
     },
@@ -49,7 +51,8 @@ ALLOWED: dict[str, set[str]] = {
 TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "hear.tensorflow_module", "training.distribution"}
 LIGHT = [
     "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
-    ".training", ".training.evaluate", ".training.report", ".visualize", ".visualize.report", ".zoo",
+    ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
+    ".transfer.listener", ".visualize", ".visualize.report", ".zoo",
 ]  # fmt: skip
 
 

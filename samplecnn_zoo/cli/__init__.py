@@ -4,6 +4,8 @@ from samplecnn_zoo.cli.commands import app, main
 from samplecnn_zoo.cli.convert import convert
 from samplecnn_zoo.cli.datasets import datasets
 from samplecnn_zoo.cli.evaluate import evaluate
+from samplecnn_zoo.cli.experiment import experiment
+from samplecnn_zoo.cli.finetune import finetune
 from samplecnn_zoo.cli.hub import card, push
 from samplecnn_zoo.cli.prepare import prepare
 from samplecnn_zoo.cli.train import train
@@ -13,6 +15,8 @@ app.command()(datasets)
 app.command()(prepare)
 app.command()(evaluate)
 app.command()(train)
+app.command()(finetune)
+app.command()(experiment)
 app.command()(card)
 app.command()(push)
 

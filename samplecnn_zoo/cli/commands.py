@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,11 +39,13 @@ from samplecnn_zoo.cli.options import (
     ResumeOption,
     TopOption,
 )
+from samplecnn_zoo.cli.sources import digest, fetched, find_source
 from samplecnn_zoo.formats import Record, embed_writer, of_name, shortest, tag_writer
 
 if TYPE_CHECKING:  # what is heavy is imported where it is used: --help waits for nothing
     from samplecnn_zoo.cli.run import Place, Request
     from samplecnn_zoo.tagger import Tagger
+    from samplecnn_zoo.transfer import HeadTagger
     from samplecnn_zoo.zoo import Preset, Score
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -165,18 +166,16 @@ def tag(
     shape = _format(form, output, Format.table)
     if top is None and shape in ("table", "json"):
         top = DEFAULT_TOP
-    record = _fetched(preset)
-    if record.is_encoder:
-        fail(f"{preset} is an encoder without tags: samplecnn embed gives its features")
+    source = find_source(preset)
     options = {"hop_s": hop, "engine": engine, "decoder": decoder}
-    request = _request("tag", paths, record, {**options, "top": top}, place)
+    request = _request("tag", paths, (source.name, source.sha256), {**options, "top": top}, place)
 
     def start() -> Callable[[Path], Record]:
-        tagger = _tagger(preset, **options)
+        tagger = source.open(**options)
         return lambda path: _tag_record(tagger, path, top)
 
     writer = partial(
-        tag_writer, shape, tags=record.tags, paths=[str(path) for path in request.files], width=_width(output)
+        tag_writer, shape, tags=source.tags, paths=[str(path) for path in request.files], width=_width(output)
     )
     _run(request, start, writer)
 
@@ -207,10 +206,10 @@ def embed(
     shape = _format(form, output, EmbedFormat.json)
     if shape == "table":
         fail("an embedding has no table; the format is one of json, csv, parquet")
-    record = _fetched(preset)
+    record = fetched(preset)
     wanted = _levels(levels, preset)
     options = {"hop_s": hop, "engine": engine, "decoder": decoder}
-    request = _request("embed", paths, record, {**options, "levels": wanted}, place)
+    request = _request("embed", paths, (record.name, digest(record)), {**options, "levels": wanted}, place)
 
     def start() -> Callable[[Path], Record]:
         tagger = _tagger(preset, **options)
@@ -255,17 +254,6 @@ def _preset(name: str) -> "Preset":
         fail(str(error))
 
 
-def _fetched(name: str) -> "Preset":
-    """The record of a preset that is here, or comes now: what a journal says of it must not change later."""
-    from samplecnn_zoo.zoo import PresetError, resolve
-    from samplecnn_zoo.zoo.stored import read_preset
-
-    try:
-        return read_preset(resolve(name))
-    except PresetError as error:
-        fail(str(error))
-
-
 def _place(output: Path | None, resume: bool, overwrite: bool) -> "Place":
     from samplecnn_zoo.cli.run import Place
 
@@ -277,8 +265,9 @@ def _place(output: Path | None, resume: bool, overwrite: bool) -> "Place":
 
 
 def _request(
-    what: str, paths: Sequence[str], preset: "Preset", options: Mapping[str, Any], place: "Place"
+    what: str, paths: Sequence[str], preset: tuple[str, str], options: Mapping[str, Any], place: "Place"
 ) -> "Request":
+    """What is to be done with which files; `preset` is its name and hash."""
     from samplecnn_zoo.audio import find_audio
     from samplecnn_zoo.cli.run import Request
 
@@ -295,15 +284,10 @@ def _request(
     header = {
         "command": what,
         "version": __version__,
-        "preset": preset.name,
-        "preset_sha256": _digest(preset),
+        "preset": preset[0],
+        "preset_sha256": preset[1],
     }
     return Request(what, files, {**header, **options}, place)
-
-
-def _digest(preset: "Preset") -> str:
-    """A hash of all that a preset says, the hashes of its weights and config among it."""
-    return sha256(preset.to_json().encode()).hexdigest()
 
 
 def _tagger(preset: str, **options: Any) -> "Tagger":
@@ -317,7 +301,7 @@ def _tagger(preset: str, **options: Any) -> "Tagger":
         fail(str(error))
 
 
-def _tag_record(tagger: "Tagger", path: Path, top: int | None) -> Record:
+def _tag_record(tagger: "Tagger | HeadTagger", path: Path, top: int | None) -> Record:
     clip = tagger.tag_file(path, top=top)
     tags = [{"tag": tag.tag, "score": shortest(tag.score)} for tag in clip.tags]
     return {"path": str(path), "duration_s": round(clip.duration_s, 6), "tags": tags}

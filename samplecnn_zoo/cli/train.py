@@ -56,6 +56,10 @@ def train(
             "--freeze-below", metavar="STAGE", help="Stages below it stand still: stage8, top, head."
         ),
     ] = None,
+    stage_decay: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of a stage, of that of the one above it.", rich_help_panel=_NEW),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=_NEW)] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Segments a step.", rich_help_panel=_NEW)] = None,
     learning_rate: Annotated[float | None, typer.Option(rich_help_panel=_NEW)] = None,
@@ -129,6 +133,7 @@ def train(
         "jit": jit,
         "keep": keep,
         "freeze_below": freeze_below,
+        "stage_decay": stage_decay,
         "augmentation": _augmentation(augment or []),
     }
     about = {
@@ -142,7 +147,8 @@ def train(
             recipe, model, start_from, {key: value for key, value in changes.items() if value is not None}
         )
         options = {"seed": seed, "start_from": start_from, "limit": limit, "data": data, "devices": devices}
-        _train(chosen, _open(prepared), output, about, options | {"checkpoint_minutes": checkpoint_minutes})
+        options |= {"checkpoint_minutes": checkpoint_minutes}
+        run_training(chosen, _open(prepared), output, about, options)
     except TrainingError as error:
         fail(str(error), 1 if isinstance(error, LossError) else 2)
 
@@ -189,9 +195,10 @@ def _open(folder: Path) -> "Prepared":
         fail(str(error))
 
 
-def _train(
+def run_training(
     recipe: "Recipe", prepared: "Prepared", output: Path, about: dict[str, str], options: dict[str, Any]
-) -> None:
+) -> Path:
+    """Train with a bar, and return the preset's folder; what goes wrong ends the command with its line."""
     from samplecnn_zoo.decoders.hush import hushed
     from samplecnn_zoo.zoo import PresetError
 
@@ -208,6 +215,7 @@ def _train(
     except OSError as error:
         fail(f"{error.filename or output}: {error.strerror or error}; the last checkpoint stays good", 1)
     say(f"{preset} is a preset: samplecnn tag music/ --preset {preset}")
+    return preset
 
 
 class _Watch:

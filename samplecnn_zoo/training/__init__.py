@@ -11,6 +11,7 @@ from samplecnn_zoo.training.recipes import RECIPES, get_recipe
 
 if TYPE_CHECKING:
     from samplecnn_zoo.training.callbacks import EveryMinutes, RestartFromBest, StopOnNaN
+    from samplecnn_zoo.training.finetuning import tuning
     from samplecnn_zoo.training.fit import BatchDone, EpochDone, train
     from samplecnn_zoo.training.freezing import freeze
     from samplecnn_zoo.training.outcome import About
@@ -32,6 +33,7 @@ __all__ = [
     "freeze",
     "get_recipe",
     "train",
+    "tuning",
 ]
 
 _HOME = {
@@ -43,6 +45,7 @@ _HOME = {
     "StopOnNaN": "callbacks",
     "freeze": "freezing",
     "train": "fit",
+    "tuning": "finetuning",
 }
 
 

@@ -104,6 +104,8 @@ def train(
     """
     folder = Path(out)
     kind = choose(data)
+    if recipe.stage_decay != 1 and devices > 1:
+        raise TrainingError(f"stage_decay wants one device, got {devices}; leave it at 1")
     identity = {
         "run": 1,
         "recipe": recipe.facts(),

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 import samplecnn_zoo.models as models
+from samplecnn_zoo.training.finetuning import by_stage, stage_factors
 from samplecnn_zoo.training.freezing import freeze
 from samplecnn_zoo.training.recipe import Cosine, Recipe, TrainingError
 from samplecnn_zoo.training.schedule import make_optimizer
@@ -154,6 +155,9 @@ def compile_model(
     kind = keras.losses.CategoricalCrossentropy if single_label else keras.losses.BinaryCrossentropy
     schedule_steps = steps if isinstance(recipe.schedule, Cosine) else None
     optimizer = make_optimizer(recipe.optimizer, recipe.schedule, schedule_steps)
+    if recipe.stage_decay != 1:
+        factors = stage_factors(model, recipe.stage_decay)
+        optimizer = by_stage(optimizer, model.trainable_variables, factors)
     if recipe.precision == "mixed_float16":
         # Gradients below 6e-8 would be 0. Keras sees the policy of the model, not of its layers: it wouldn't.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -121,6 +121,8 @@ class Recipe:
         augmentation: Keywords of `datasets.augment.Augmentation`; None changes nothing.
         normalization: (mean, std) of the samples, or None to feed them as they are.
         freeze_below: Stages below this one stand still (`freeze`); None trains all.
+        stage_decay: What the learning rate of each stage is multiplied by for that below it; the head has the
+            whole rate, the highest stage `stage_decay` of it. 1 gives all the same.
         keep: Which epoch becomes the preset: the `best` by validation loss, or the `last`.
         command: How to run it.
         hardware: What it is for, or ran on.
@@ -146,6 +148,7 @@ class Recipe:
     augmentation: Mapping[str, Any] | None = None
     normalization: tuple[float, float] | None = None
     freeze_below: str | None = None
+    stage_decay: float = 1.0
     keep: str = "best"
     command: str = field(default="", compare=False)
     hardware: str = field(default="", compare=False)
@@ -166,6 +169,14 @@ class Recipe:
             0 <= self.label_smoothing < 1,
             f"label_smoothing must be at least 0 and less than 1, got {self.label_smoothing}",
         )
+        _require(
+            0 < self.stage_decay <= 1,
+            f"stage_decay must be more than 0 and at most 1, got {self.stage_decay}",
+        )
+        _require(
+            self.stage_decay == 1 or self.precision != "mixed_float16",
+            "stage_decay wants float32 or mixed_bfloat16: mixed_float16 leaves steps out",
+        )
         _check_augmentation(self.augmentation)
         if self.epochs is None:
             _require(
@@ -179,6 +190,8 @@ class Recipe:
         """Return what the trained weights depend on, as JSON would give it back: no name, no hours."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.compare}
         del values["name"]
+        if self.stage_decay == 1:  # as it was before there was such a choice: older runs go on
+            del values["stage_decay"]
         schedule = values["schedule"]
         values["optimizer"] = asdict(self.optimizer)
         values["schedule"] = schedule and {"kind": type(schedule).__name__, **asdict(schedule)}
