@@ -68,7 +68,7 @@ def open_scales(
     from samplecnn_zoo.decoders.hush import hushed
     from samplecnn_zoo.transfer import Scale
 
-    chosen = {
+    chosen: dict[str, Any] = {
         "levels": parse_levels(levels),
         "pooling": pooling,
         "statistics": tuple(name.strip() for name in statistics.split(",")),

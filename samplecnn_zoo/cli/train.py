@@ -146,8 +146,8 @@ def train(
         chosen = _recipe(
             recipe, model, start_from, {key: value for key, value in changes.items() if value is not None}
         )
-        options = {"seed": seed, "start_from": start_from, "limit": limit, "data": data, "devices": devices}
-        options |= {"checkpoint_minutes": checkpoint_minutes}
+        options: dict[str, Any] = {"seed": seed, "start_from": start_from, "limit": limit, "data": data}
+        options |= {"devices": devices, "checkpoint_minutes": checkpoint_minutes}
         run_training(chosen, _open(prepared), output, about, options)
     except TrainingError as error:
         fail(str(error), 1 if isinstance(error, LossError) else 2)

@@ -67,5 +67,5 @@ def level_outputs(layer_names: Sequence[str], levels: Sequence[Level]) -> dict[s
         raise ValueError(
             f"the network has levels {min(numbers)} to -1, not {unknown}; its stages are {', '.join(stages)}"
         )
-    known: dict[Level, str] = {**numbers, **stages}
-    return {f"level_{level}": known[level] for level in levels}
+    known = {str(level): layer for level, layer in (*numbers.items(), *stages.items())}
+    return {f"level_{level}": known[str(level)] for level in levels}

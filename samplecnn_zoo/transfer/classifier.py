@@ -20,6 +20,7 @@ _NEVER = -30.0  # the bias of a tag that no training clip has: a score of 0
 _MOST = 20.0  # times that a rare tag's clip counts for one in the multi-label network
 _COSTS = {"logreg": 0.01, "svm": 10.0}
 _HIDDEN = {"mlp4096": 4096, "mlp": 256}
+_EPOCHS = {"mlp4096": 60, "mlp": 400}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Classifier:
         seed: Of weights, dropout and order; the same one gives the same head.
         cost: C of `logreg` and `svm`: what an error costs against large weights. None takes 0.01 and 10.
         hidden: Units of the hidden layers; None takes 4096 and, for `mlp`, 256.
-        epochs: At most, of the two networks.
+        epochs: At most, of the two networks; None takes 60 and, for `mlp`, 400.
         patience: Epochs without a lower validation loss after which `mlp4096` ends.
         learning_rate: Of `mlp4096`.
 
@@ -47,7 +48,7 @@ class Classifier:
     seed: int = 0
     cost: float | None = None
     hidden: int | None = None
-    epochs: int = 60
+    epochs: int | None = None
     patience: int = 8
     learning_rate: float = 1e-4
 
@@ -136,7 +137,9 @@ class Classifier:
         from sklearn.neural_network import MLPClassifier
 
         hidden = self.hidden or _HIDDEN["mlp"]
-        model = MLPClassifier((hidden,), alpha=0.01, max_iter=self.epochs, random_state=self.seed)
+        model = MLPClassifier(
+            (hidden,), alpha=0.01, max_iter=self.epochs or _EPOCHS["mlp"], random_state=self.seed
+        )
         known = _both(truth)
         target = truth.argmax(axis=1) if single_label else truth[:, known].astype(int).squeeze()
         weight = _clip_weights(truth) if self.balanced else None
@@ -162,7 +165,7 @@ class Classifier:
             hidden=self.hidden or _HIDDEN["mlp4096"],
             weights=_weights(truth, single_label) if self.balanced else None,
             seed=self.seed,
-            epochs=self.epochs,
+            epochs=self.epochs or _EPOCHS["mlp4096"],
             patience=self.patience,
             learning_rate=self.learning_rate,
         )
@@ -225,4 +228,5 @@ def _weights(truth: Truth, single_label: bool) -> Array:
     if single_label:
         return _clip_weights(truth)
     share = np.clip(truth.mean(axis=0), 1 / len(truth), 1 - 1 / len(truth))
-    return np.where(truth, np.minimum(0.5 / share, _MOST), np.minimum(0.5 / (1 - share), _MOST))
+    found: Array = np.where(truth, np.minimum(0.5 / share, _MOST), np.minimum(0.5 / (1 - share), _MOST))
+    return found

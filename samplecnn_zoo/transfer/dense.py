@@ -4,17 +4,20 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import layers
 
 from samplecnn_zoo.transfer.head import Array
+
+Truth = npt.NDArray[np.bool_]
 
 DROPOUT = 0.5
 BATCH_SIZE = 32
 
 
 def train(
-    part: tuple[Array, Array],
-    valid: tuple[Array, Array] | None,
+    part: tuple[Array, Truth],
+    valid: tuple[Array, Truth] | None,
     *,
     single_label: bool,
     hidden: int,
@@ -70,7 +73,7 @@ def build(columns: int, tags: int, hidden: int, single_label: bool) -> keras.Mod
     return keras.Model(inputs, x if single_label else layers.Reshape((tags, 1))(x))
 
 
-def _target(truth: Array, single_label: bool) -> Array:
+def _target(truth: Truth, single_label: bool) -> Array:
     target: Array = truth.astype(np.float32)
     return target if single_label else target[:, :, np.newaxis]
 

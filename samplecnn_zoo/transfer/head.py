@@ -122,8 +122,10 @@ def _kernel(x: Array, support: Array, gamma: float) -> Array:
 
 def _softmax(x: Array) -> Floats:
     exponentials = np.exp(x - x.max(axis=1, keepdims=True))
-    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    scores: Floats = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return scores
 
 
 def _sigmoid(x: Array) -> Floats:
-    return (0.5 * (1 + np.tanh(0.5 * x))).astype(np.float32)  # no overflow on either side
+    scores: Floats = (0.5 * (1 + np.tanh(0.5 * x))).astype(np.float32)  # no overflow on either side
+    return scores
