@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_are_commands_to_run() -> None:
     assert {command.split()[1] for command in COMMANDS} == {
-        "tag", "embed", "list", "info", "prepare", "train", "evaluate",
+        "tag", "embed", "list", "info", "prepare", "train", "evaluate", "finetune",
     }  # fmt: skip
 
 

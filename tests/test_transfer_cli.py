@@ -217,7 +217,7 @@ def test_table_4_on_a_prepared_set(tmp_path: Path) -> None:
 
 
 def rendered_set(folder: Path) -> Path:
-    """Eight pieces of 32 s to train on and four to test on, drums in half of each, through a tiny soundfont."""
+    """Eight pieces of 32 s to train on and four to test on, drums in half, through a tiny soundfont."""
     from samplecnn_zoo.datasets import midi
     from tests.soundfonts import write_soundfont
     from tests.test_midi import write_midi
