@@ -1,5 +1,7 @@
 """The command `samplecnn finetune`: your labels on the features of presets, or on a network itself."""
 
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -195,7 +197,9 @@ def _train_network(
         if isinstance(clips, Prepared)
         else prepare(clips, output / "shards", sample_rate=rate, progress=reporting("prepare"))
     )
-    preset = run_training(recipe, prepared, output / "run", {}, {"seed": seed, "start_from": presets[0]})
+    about = {"command": shlex.join(["samplecnn", *sys.argv[1:]])}
+    options = {"seed": seed, "start_from": presets[0]}
+    preset = run_training(recipe, prepared, output / "run", about, options)
     if prepared.counts.get("test"):
         metric, found = main_figure(evaluate(preset, prepared).figures)
         typer.echo(f"{metric} on held-out clips: {found}")

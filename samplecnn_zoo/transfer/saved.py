@@ -7,6 +7,7 @@ presets': a head on features of other weights would give numbers without a meani
 import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -25,6 +26,7 @@ from samplecnn_zoo.zoo.stored import read_preset
 
 FORMAT = 1
 HEAD_FILE, CLASSIFIER_FILE = "head.json", "classifier.npz"
+_SCALE = ("source", "preset", "levels", "pooling", "statistics")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,12 +178,13 @@ def read_head(directory: str | Path) -> StoredHead:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             kinds = {name: facts[name] for name in ("kind", "tags", "single_label")}
             head = Head.from_arrays({name: arrays[name] for name in arrays.files}, **kinds)
-        return StoredHead(directory, head, facts["scales"], facts["about"], sha256(text).hexdigest())
+        scales = [{name: scale[name] for name in _SCALE} for scale in facts["scales"]]
+        return StoredHead(directory, head, scales, facts["about"], sha256(text).hexdigest())
     except OSError as error:
         raise TransferError(
             f"{error.filename or directory}: {error.strerror}; it is no whole head"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, TransferError):
             raise
         raise TransferError(f"{directory}: {HEAD_FILE} is no head's ({error}); train it again") from error
