@@ -135,6 +135,8 @@ def test_the_validation_part_ends_the_papers_classifier_and_teaches_the_others()
         return float(np.take_along_axis(head.scores(x), right, 1).mean())
 
     assert surety(early) < surety(late) - 0.1
+    only = truth[:, 0]  # a valid part may hold one class
+    classifier("mlp4096", epochs=1).fit(x, truth, valid=(x[only], truth[only]), **facts)
     both = classifier("logreg").fit(x[:30], truth[:30], valid=(x[30:], truth[30:]), **facts)
     np.testing.assert_array_equal(both.scores(x), classifier("logreg").fit(x, truth, **facts).scores(x))
 
@@ -167,6 +169,14 @@ def test_balanced_heads_find_the_rare(kind: str, single_label: bool) -> None:
         scores = head.fit(x, truth, tags=("a", "b"), single_label=single_label).scores(x)
         found.append(scores[rare, 0].mean())
     assert found[0] > found[1] + 0.05
+
+
+def test_a_feature_that_never_varies_says_nothing() -> None:
+    x, truth = classes()
+    constant = np.full((60, 1), np.float32(0.1), np.float64)
+    head = Classifier().fit(np.hstack([x, constant]), truth, tags=TAGS, single_label=True)
+    one, other = (head.scores(np.hstack([x, constant + shift])) for shift in (0, 1e-6))
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_what_cannot_be_learned_is_refused() -> None:

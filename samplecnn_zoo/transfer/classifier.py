@@ -16,6 +16,7 @@ Layers = tuple[tuple[Array, Array], ...]
 Part = tuple[Floats, Truth]
 """Features (clips, columns) and labels (clips, tags)."""
 
+_CONSTANT = 1e-6  # of the mean: a feature that varies less is one number and float32's noise
 _NEVER = -30.0  # the bias of a tag that no training clip has: a score of 0
 _MOST = 20.0  # times that a rare tag's clip counts for one in the multi-label network
 _COSTS = {"logreg": 0.01, "svm": 10.0}
@@ -67,7 +68,7 @@ class Classifier:
         *,
         tags: tuple[str, ...],
         single_label: bool,
-        valid: Part | None = None,
+        valid: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ) -> Head:
         """Train on (clips, columns) features and (clips, tags) labels of 0 and 1.
 
@@ -85,17 +86,17 @@ class Classifier:
                 tag, or fewer than two classes (or no tag) have clips.
         """
         x, truth = _checked(features, labels, tags, single_label)
-        if valid is not None and self.kind != "mlp4096":
-            more, its_truth = _checked(*valid, tags, single_label)
-            x, truth = np.concatenate([x, more]), np.concatenate([truth, its_truth])
+        ends = None if valid is None else _checked(*valid, tags, single_label)
+        if ends is not None and self.kind != "mlp4096":
+            x, truth = np.concatenate([x, ends[0]]), np.concatenate([truth, ends[1]])
+        _check_known(truth, single_label)
         mean = x.mean(axis=0, dtype=np.float64)
         std = x.std(axis=0, dtype=np.float64)
-        std = np.where(std > 0, std, 1.0)
+        std = np.where(std > _CONSTANT * np.abs(mean), std, 1.0)
         train = {"mlp4096": self._keras, "logreg": self._logreg, "svm": self._svm, "mlp": self._mlp}
         options: dict[str, Any] = {"single_label": single_label}
-        if valid is not None and self.kind == "mlp4096" and len(valid[0]):
-            more, its_truth = _checked(*valid, tags, single_label)
-            options["valid"] = ((more - mean) / std, its_truth)
+        if ends is not None and self.kind == "mlp4096" and len(ends[0]):
+            options["valid"] = ((ends[0] - mean) / std, ends[1])
         layers, kernel = train[self.kind]((x - mean) / std, truth, **options)
         return Head(self.kind, tags, single_label, mean, std, layers, **kernel)
 
@@ -184,10 +185,13 @@ def _checked(
         raise TransferError("features must be finite numbers")
     if single_label and not (truth.sum(axis=1) == 1).all():
         raise TransferError("a clip of single-label data has one tag; some have none or several")
+    return x, truth
+
+
+def _check_known(truth: Truth, single_label: bool) -> None:
     known = int(truth.any(axis=0).sum())
     if known < (2 if single_label else 1):
         raise TransferError(f"clips of two classes or of a tag are needed to learn from, got {known}")
-    return x, truth
 
 
 def _both(truth: Truth) -> npt.NDArray[np.intp]:
