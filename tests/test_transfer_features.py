@@ -134,6 +134,11 @@ def test_features_of_segments_are_rows_whose_gathering_is_the_clip(
     np.testing.assert_allclose(np.diff(segments.start_s[:3]), 729 / 8000)
     np.testing.assert_allclose(scale.gather(segments.values), clip.values, atol=1e-5)
     assert clip.duration_s == segments.duration_s == pytest.approx(1.1)
+    most, mean = (
+        Scale.of(presets["fine"], levels=("stage2",), pooling=pooling).segments(music[1]).values
+        for pooling in ("max", "mean")
+    )
+    assert (most >= mean).all() and (most > mean + 0.01).any()
 
 
 def test_windows_spread_evenly_are_gathered_too(models: dict[str, keras.Model], music: list[Path]) -> None:
