@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,8 +146,6 @@ def _train_head(
 
 
 def _about(labelled: "Labelled", classifier: "Classifier", figures: "Figures | None") -> dict[str, Any]:
-    from dataclasses import asdict
-
     from samplecnn_zoo.transfer.held_out import main_figure
 
     facts: dict[str, Any] = {

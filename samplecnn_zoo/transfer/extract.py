@@ -65,20 +65,16 @@ def extract(
     kept = [path for path in named if path not in failed]
     rows = [np.concatenate([rows[path] for rows in columns]) for path in kept]
     reasons = {named[path]: reason for path, reason in failed.items()}
-    return _table(scales, [named[path] for path in kept], rows, reasons, cached=cache is not None)
+    return _table(scales, [named[path] for path in kept], rows, reasons)
 
 
 def _table(
-    scales: Sequence[Scale],
-    keys: Sequence[str],
-    rows: Sequence[Floats],
-    failed: dict[str, str],
-    *,
-    cached: bool,
+    scales: Sequence[Scale], keys: Sequence[str], rows: Sequence[Floats], failed: dict[str, str]
 ) -> FeatureTable:
     width = sum(scale.width for scale in scales)
     values = np.stack(rows) if rows else np.empty((0, width), np.float32)
-    identity = [scale.identity() for scale in scales] if cached else []
+    stored = all(scale.tagger.preset.weights_sha256 is not None for scale in scales)
+    identity = [scale.identity() for scale in scales] if stored else []
     return FeatureTable(tuple(keys), values, tuple(all_parts(scales)), identity, failed)
 
 
@@ -161,7 +157,7 @@ def extract_prepared(
     for _ in progress(steps, len(scales) * len(clips)):
         pass
     rows = list(np.concatenate(columns, axis=1)) if columns else []
-    return _table(scales, [clip.key for clip in clips], rows, {}, cached=cache is not None)
+    return _table(scales, [clip.key for clip in clips], rows, {})
 
 
 def _read(

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from samplecnn_zoo.tagger import ClipTags, OnError, Paths, Taggram, TagScore, each_file
 from samplecnn_zoo.transfer.saved import StoredHead, read_head
-from samplecnn_zoo.transfer.scales import Floats, Scale, SegmentFeatures
+from samplecnn_zoo.transfer.scales import Scale, SegmentFeatures
+
+Indices = npt.NDArray[np.intp]
 
 
 class HeadTagger:
@@ -80,11 +83,10 @@ class HeadTagger:
         )
 
 
-def _within(segments: SegmentFeatures, length_s: float, start_s: float, window_s: float) -> Floats:
+def _within(segments: SegmentFeatures, length_s: float, start_s: float, window_s: float) -> Indices:
     """Which segments of `length_s` have their middle in a window; the nearest one if none has."""
     middles = segments.start_s + length_s / 2
     inside = (middles >= start_s) & (middles < start_s + window_s)
-    nearest = np.abs(middles - (start_s + window_s / 2)).argmin()
-    chosen: Any = np.flatnonzero(inside) if inside.any() else np.array([nearest])
-    found: Floats = chosen
-    return found
+    if inside.any():
+        return np.flatnonzero(inside)
+    return np.array([np.abs(middles - (start_s + window_s / 2)).argmin()])

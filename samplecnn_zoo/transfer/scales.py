@@ -4,6 +4,7 @@ A scale is one network with its own rate and segment length. Several of them ove
 are the paper's multi-scale aggregation (section 4.2).
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -234,8 +235,6 @@ def reference(preset: Preset) -> dict[str, Any]:
 
 def digest(identity: Any) -> str:
     """Return 16 hexadecimal digits that stand for plain JSON values."""
-    import json
-
     return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

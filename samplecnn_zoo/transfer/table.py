@@ -24,7 +24,7 @@ class FeatureTable:
         keys: (clips,) what names a clip: its path, or its key in a prepared set.
         values: (clips, columns) float32.
         parts: What the columns are, in their order.
-        identity: What the numbers depend on, a record a scale.
+        identity: What the numbers depend on, a record a scale; empty of models in memory.
         failed: The clips that gave no row, with the reason.
     """
 
