@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from samplecnn_zoo.transfer.classifier import Classifier
     from samplecnn_zoo.transfer.errors import TransferError
-    from samplecnn_zoo.transfer.extract import extract, extract_prepared
+    from samplecnn_zoo.transfer.extraction import extract, extract_prepared
     from samplecnn_zoo.transfer.head import KINDS, Head
     from samplecnn_zoo.transfer.labelled import Labelled, label
     from samplecnn_zoo.transfer.listener import HeadTagger
@@ -39,7 +39,7 @@ __all__ = [
 _NAMES = {
     "classifier": ("Classifier",),
     "errors": ("TransferError",),
-    "extract": ("extract", "extract_prepared"),
+    "extraction": ("extract", "extract_prepared"),
     "head": ("KINDS", "Head"),
     "labelled": ("Labelled", "label"),
     "listener": ("HeadTagger",),

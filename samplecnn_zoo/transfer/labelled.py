@@ -11,7 +11,7 @@ from samplecnn_zoo.datasets.collection import SPLITS, Collection
 from samplecnn_zoo.datasets.prepared import Prepared
 from samplecnn_zoo.transfer.classifier import Part, Truth
 from samplecnn_zoo.transfer.errors import TransferError
-from samplecnn_zoo.transfer.extract import Progress, extract, extract_prepared, no_progress
+from samplecnn_zoo.transfer.extraction import Progress, extract, extract_prepared, no_progress
 from samplecnn_zoo.transfer.scales import Scale
 from samplecnn_zoo.transfer.table import FeatureTable
 
