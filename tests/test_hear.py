@@ -48,11 +48,11 @@ found = [get_scene_embeddings(audio, model), *get_timestamp_embeddings(audio, mo
 assert all(isinstance(one, torch.Tensor) and one.dtype == torch.float32 for one in found)
 np.savez(sys.argv[3], **dict(zip(("scenes", "embeddings", "timestamps"), (one.numpy() for one in found))))
 """
-WITH_A_HOP = f"""
+WITH_A_HOP = """
 from functools import partial
 from samplecnn_zoo import hear
 from samplecnn_zoo.hear import get_scene_embeddings, get_timestamp_embeddings
-load_model = partial(hear.load_model, hop_ms={HOP_MS})
+load_model = partial(hear.load_model, hop_ms=30, batch_size=64)
 """
 
 

@@ -44,10 +44,10 @@ def test_the_papers_recipe_is_the_papers() -> None:
         assert {type(layer.kernel_initializer).__name__ for layer in convs} == {"HeUniform"}
 
 
-def test_the_recipe_of_the_bundled_preset() -> None:
+def test_the_recipe_for_the_midi_set() -> None:
     recipe = get_recipe("midi_8k")
     assert dict(recipe.arguments) == {"m": SAMPLING_RATE_PLANS[8000], "sr": 8000}
-    assert (recipe.epochs, recipe.batch_size, recipe.per_clip, recipe.order) == (16, 16, 1, "random")
+    assert (recipe.epochs, recipe.batch_size, recipe.per_clip, recipe.order) == (20, 16, 1, "random")
     assert recipe.optimizer.learning_rate == 1e-3 and recipe.schedule == Cosine(warmup=0.05, floor=1e-3)
 
 

@@ -131,6 +131,9 @@ def test_wrong_use_is_one_line(preset: Path, genres: Path, tmp_path: Path) -> No
     assert "train is one of none, last, all, stage1" in words(
         "finetune", genres, "-o", out, "-p", preset, "--train", "some"
     )
+    assert "leave out --head, --balanced, of a classifier" in words(
+        "finetune", genres, "-o", out, "--train", "last", "--head", "svm", "--plain"
+    )
     assert not out.exists() or not (out / "head.json").exists()
     assert quick("finetune", genres, "-o", out, "-p", preset)[0] == 1
     assert "a head is there; --overwrite" in words("finetune", genres, "-o", out, "-p", preset)

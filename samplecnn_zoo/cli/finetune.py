@@ -57,6 +57,7 @@ BalancedOption = Annotated[
 
 
 def finetune(
+    context: typer.Context,
     data: DataArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.", metavar="DIR")],
     head: HeadOption = HeadKind.logreg,
@@ -96,6 +97,8 @@ def finetune(
 
     if is_head(output) and not overwrite:
         fail(f"{output}: a head is there; --overwrite replaces it")
+    if train is not None:
+        _check_unused(context)
     clips = open_data(data, name, option)
     try:
         if train is not None:
@@ -113,6 +116,25 @@ def finetune(
         fail(str(error))
     if failed:
         raise typer.Exit(1)
+
+
+def _check_unused(context: typer.Context) -> None:
+    """End the command when options of a classifier on features are given to the training of a network."""
+    of_heads = (
+        "head",
+        "levels",
+        "pooling",
+        "statistics",
+        "balanced",
+        "cache",
+        "overwrite",
+        "engine",
+        "decoder",
+    )
+    sources = {name: context.get_parameter_source(name) for name in of_heads}
+    given = [f"--{name}" for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if given:
+        fail(f"--train trains the network itself: leave out {', '.join(given)}, of a classifier on features")
 
 
 def _classifier(head: str, balanced: bool, seed: int) -> "Classifier":

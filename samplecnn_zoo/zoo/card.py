@@ -49,17 +49,13 @@ def _metadata(preset: Preset) -> "ModelCardData":
     results = [_result(score) for score in preset.scores if score.dataset]
     license_id = preset.license.lower()
     known = license_id in _LICENSES
+    network = ["raw-waveform", "samplecnn"]
     return ModelCardData(
         library_name="keras",
         pipeline_tag=TASK if _tags_music(preset) else "feature-extraction",
         license=license_id if known else "other",
         license_name=None if known else preset.license,
-        tags=[
-            *(("music", "music-tagging") if _hears_music(preset) else ()),
-            "audio",
-            "raw-waveform",
-            "samplecnn",
-        ],
+        tags=["music", "audio", "music-tagging", *network] if _hears_music(preset) else ["audio", *network],
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         model_name=preset.name if results else None,
         eval_results=results or None,

@@ -204,7 +204,7 @@ def _view(name: str, tensor: Tensor, numbers: Array) -> Array:
     inside = last < len(numbers) if prod(shape) else tensor.offset <= len(numbers)
     # A stride of 0 could make terabytes of one number.
     fits = len(shape) == len(strides) and len(shape) <= _LARGEST_AXES
-    fits = fits and max(prod(shape), *shape, 0) <= len(numbers)
+    fits = fits and prod(shape) <= len(numbers) and max(shape, default=0) < 2**31
     if not inside or not fits:
         raise PresetError(
             f"tensor {name!r} of the shape {shape} with strides {strides} from {tensor.offset} on "
