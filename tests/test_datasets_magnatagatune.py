@@ -1,5 +1,6 @@
 """MagnaTagATune: the rule gives the published lists, and the table is read as it is published."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -120,7 +121,11 @@ def test_short_empty_and_untagged_clips_are_left_out_and_the_rest_is_kept(tmp_pa
     (root / f"{other}.wav").rename(root / "3" / "stranger.wav")
     found = MTAT.collect(root)
     keys = {item.key for item in found.recordings}
-    assert not keys & {short, empty, other, cut} and {unknown, padded} < keys and len(keys) == 28
+    decodes = (
+        importlib.util.find_spec("av") is not None
+    )  # an mp3 behind a strange byte: libsndfile refuses it
+    assert not keys & {short, empty, other, cut} and padded in keys
+    assert (unknown in keys) == decodes and len(keys) == 27 + decodes
     notes = " ".join(found.notes)
     assert (
         "clips shorter than 29.1 s, left out: 2 (" in notes and f"{empty}.wav: the file has no bytes" in notes
