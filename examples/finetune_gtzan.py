@@ -25,6 +25,7 @@ import numpy as np
 from rich.progress import track
 
 from samplecnn_zoo.datasets import Collection, get
+from samplecnn_zoo.datasets.gtzan import GENRES
 from samplecnn_zoo.datasets.stratify import draw, parse_rule
 from samplecnn_zoo.training.metrics import confusion
 from samplecnn_zoo.transfer import KINDS, Classifier, FeatureTable, Labelled, Scale, label
@@ -168,15 +169,8 @@ def report(results: Mapping[str, list[np.ndarray]], options: argparse.Namespace)
     print("Paper: Table 6, a 3^9 network trained on MSD, the fault-filtered split of 930 clips.")
     if can_draw():
         matrix = np.sum(results["last three"], axis=0)
-        picture = confusion_matrix(options.out / "confusion.png", get_genres(), matrix)
+        picture = confusion_matrix(options.out / "confusion.png", GENRES, matrix)
         print(f"What is taken for what, last three levels, all seeds: {picture}")
-
-
-def get_genres() -> tuple[str, ...]:
-    """The ten genres, in the order of the labels."""
-    from samplecnn_zoo.datasets.gtzan import GENRES
-
-    return GENRES
 
 
 def accuracy_of_networks(collection: Collection, options: argparse.Namespace) -> None:

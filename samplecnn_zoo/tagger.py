@@ -17,7 +17,6 @@ from samplecnn_zoo.engines import (
     Features,
     Level,
     available_levels,
-    check_pooling,
     engine_for_model,
     engine_for_preset,
 )
@@ -131,7 +130,7 @@ class Tagger:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.pooling = check_pooling(pooling)
+        self.pooling = pooling
         options = {"engine": engine, "batch_size": batch_size, "pooling": pooling}
         self.preset, self._build, names = _network(preset_or_model, preset, options)
         self.hop_samples = _hop(self.preset, hop_s)
@@ -183,14 +182,10 @@ class Tagger:
             ValueError: if `top` is below 1.
             PresetError: if the preset is an encoder, which has no tags.
         """
-        if top is not None and top < 1:
-            raise ValueError(f"top must be at least 1, or None for all tags, got {top}")
+        check_top(top)
         self._check_tags()
         duration_s, means = self._means(Path(path), ())
-        scores = means["scores"]
-        order = np.argsort(-scores, kind="stable")[:top]
-        tags = tuple(TagScore(self.preset.tags[index], float(scores[index])) for index in order)
-        return ClipTags(Path(path), duration_s, tags)
+        return ClipTags(Path(path), duration_s, ranked(self.preset.tags, means["scores"], top))
 
     def embed(
         self, paths: Paths, *, levels: Sequence[Level] = LEVELS, on_error: OnError | None = None
@@ -399,6 +394,22 @@ def _files(paths: Paths) -> Iterator[Path]:
     """Yield the files meant, path by path, so that a file that is named twice is answered twice."""
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         yield from audio.find_audio(path)
+
+
+def check_top(top: int | None) -> None:
+    """Refuse a number of tags below 1.
+
+    Raises:
+        ValueError: if it is.
+    """
+    if top is not None and top < 1:
+        raise ValueError(f"top must be at least 1, or None for all tags, got {top}")
+
+
+def ranked(tags: Sequence[str], scores: npt.NDArray[np.floating], top: int | None) -> tuple[TagScore, ...]:
+    """Return the `top` tags, None for all, the highest of their scores (tags,) first."""
+    order = np.argsort(-scores, kind="stable")[:top]
+    return tuple(TagScore(tags[index], float(scores[index])) for index in order)
 
 
 def each_file(paths: Paths, one: Callable[[Path], Clip], on_error: OnError | None) -> list[Clip]:

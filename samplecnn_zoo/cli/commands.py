@@ -39,7 +39,7 @@ from samplecnn_zoo.cli.options import (
     ResumeOption,
     TopOption,
 )
-from samplecnn_zoo.cli.sources import digest, fetched, find_source
+from samplecnn_zoo.cli.sources import digest, fetched, find_source, open_preset
 from samplecnn_zoo.formats import Record, embed_writer, of_name, shortest, tag_writer
 
 if TYPE_CHECKING:  # what is heavy is imported where it is used: --help waits for nothing
@@ -212,7 +212,7 @@ def embed(
     request = _request("embed", paths, (record.name, digest(record)), {**options, "levels": wanted}, place)
 
     def start() -> Callable[[Path], Record]:
-        tagger = _tagger(preset, **options)
+        tagger = open_preset(preset, **options)
         return lambda path: _embed_record(tagger, path, wanted)
 
     _run(request, start, partial(embed_writer, shape, levels=[f"level_{level}" for level in wanted]))
@@ -288,17 +288,6 @@ def _request(
         "preset_sha256": preset[1],
     }
     return Request(what, files, {**header, **options}, place)
-
-
-def _tagger(preset: str, **options: Any) -> "Tagger":
-    from samplecnn_zoo.decoders.hush import hushed
-    from samplecnn_zoo.tagger import Tagger
-
-    try:
-        with hushed():  # TensorFlow, where Keras brings it, greets from C
-            return Tagger(preset, **options)
-    except (ImportError, ValueError) as error:
-        fail(str(error))
 
 
 def _tag_record(tagger: "Tagger | HeadTagger", path: Path, top: int | None) -> Record:

@@ -10,7 +10,6 @@ from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail
 from samplecnn_zoo.cli.finetune import BalancedOption, HeadKind, SeedOption
 from samplecnn_zoo.cli.listening import (
     DataArgument,
-    OptionOption,
     PoolingOption,
     PresetsOption,
     SetOption,
@@ -19,6 +18,7 @@ from samplecnn_zoo.cli.listening import (
     open_scales,
 )
 from samplecnn_zoo.cli.options import Decoder, DecoderOption, Engine, EngineOption
+from samplecnn_zoo.cli.prepare import OptionOption
 
 if TYPE_CHECKING:
     from samplecnn_zoo.transfer.experiments import Experiment

@@ -1,7 +1,5 @@
 """The command `samplecnn finetune`: your labels on the features of presets, or on a network itself."""
 
-import shlex
-import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +11,6 @@ from samplecnn_zoo.cli.console import INTERRUPTED, fail, say
 from samplecnn_zoo.cli.listening import (
     DataArgument,
     LevelsOption,
-    OptionOption,
     PoolingOption,
     PresetsOption,
     SetOption,
@@ -23,6 +20,7 @@ from samplecnn_zoo.cli.listening import (
     open_scales,
 )
 from samplecnn_zoo.cli.options import DEFAULT_PRESET, Decoder, DecoderOption, Engine, EngineOption
+from samplecnn_zoo.cli.prepare import OptionOption
 
 if TYPE_CHECKING:
     from samplecnn_zoo.datasets.collection import Collection
@@ -218,9 +216,8 @@ def _train_network(
         if isinstance(clips, Prepared)
         else prepare(clips, output / "shards", sample_rate=rate, progress=reporting("prepare"))
     )
-    about = {"command": shlex.join(["samplecnn", *sys.argv[1:]])}
     options = {"seed": seed, "start_from": presets[0]}
-    preset = run_training(recipe, prepared, output / "run", about, options)
+    preset = run_training(recipe, prepared, output / "run", {}, options)
     if prepared.counts.get("test"):
         metric, found = main_figure(evaluate(preset, prepared).figures)
         typer.echo(f"{metric} on held-out clips: {found}")

@@ -9,6 +9,7 @@ import typer
 from samplecnn_zoo.cli.console import fail
 from samplecnn_zoo.cli.options import DEFAULT_PRESET
 from samplecnn_zoo.cli.prepare import parse_options, reporting
+from samplecnn_zoo.cli.sources import loaded
 
 if TYPE_CHECKING:
     from samplecnn_zoo.datasets.collection import Collection
@@ -25,10 +26,6 @@ DataArgument = Annotated[
 ]
 SetOption = Annotated[
     str, typer.Option("--set", help="DATA is a copy of this set (samplecnn datasets).", metavar="SET")
-]
-OptionOption = Annotated[
-    list[str] | None,
-    typer.Option("--option", help="An option of the set, such as split=fold:1/5.", metavar="NAME=VALUE"),
 ]
 PresetsOption = Annotated[
     list[str] | None,
@@ -65,7 +62,6 @@ def open_scales(
     presets: list[str] | None, levels: str, pooling: str, statistics: str, **options: Any
 ) -> "list[Scale]":
     """The networks, loaded; end the command when one is not there or lacks a level."""
-    from samplecnn_zoo.decoders.hush import hushed
     from samplecnn_zoo.transfer import Scale
 
     chosen: dict[str, Any] = {
@@ -73,11 +69,7 @@ def open_scales(
         "pooling": pooling,
         "statistics": tuple(name.strip() for name in statistics.split(",")),
     }
-    try:
-        with hushed():  # TensorFlow, where Keras brings it, greets from C
-            return [Scale.of(preset, **chosen, **options) for preset in presets or [DEFAULT_PRESET]]
-    except (ImportError, ValueError) as error:
-        fail(str(error))
+    return loaded(lambda: [Scale.of(preset, **chosen, **options) for preset in presets or [DEFAULT_PRESET]])
 
 
 def parse_levels(text: str) -> tuple[int | str, ...]:

@@ -1,8 +1,9 @@
-"""What `samplecnn tag` can listen with: a preset, or a head on presets."""
+"""What a command can listen with: a preset, or a head on presets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from samplecnn_zoo.cli.console import fail
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from samplecnn_zoo.tagger import Tagger
     from samplecnn_zoo.transfer import HeadTagger
     from samplecnn_zoo.zoo import Preset
+
+
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -32,19 +36,29 @@ class Source:
 
     def open(self, **options: Any) -> "Tagger | HeadTagger":
         """Load what listens; end the command when that can't be."""
-        from samplecnn_zoo.decoders.hush import hushed
+        if not self.is_head:
+            return open_preset(self.given, **options)
+        from samplecnn_zoo.transfer import HeadTagger
 
-        try:
-            with hushed():  # TensorFlow, where Keras brings it, greets from C
-                if self.is_head:
-                    from samplecnn_zoo.transfer import HeadTagger
+        return loaded(lambda: HeadTagger(self.given, **options))
 
-                    return HeadTagger(self.given, **options)
-                from samplecnn_zoo.tagger import Tagger
 
-                return Tagger(self.given, **options)
-        except (ImportError, ValueError) as error:
-            fail(str(error))
+def open_preset(name: str, **options: Any) -> "Tagger":
+    """Load a preset; end the command when that can't be."""
+    from samplecnn_zoo.tagger import Tagger
+
+    return loaded(lambda: Tagger(name, **options))
+
+
+def loaded(load: Callable[[], Loaded]) -> Loaded:
+    """Return what `load` gives; end the command when an extra is missing or something does not fit."""
+    from samplecnn_zoo.decoders.hush import hushed
+
+    try:
+        with hushed():  # TensorFlow, where Keras brings it, greets from C
+            return load()
+    except (ImportError, ValueError) as error:
+        fail(str(error))
 
 
 def find_source(given: str) -> Source:

@@ -136,12 +136,7 @@ def train(
         "stage_decay": stage_decay,
         "augmentation": _augmentation(augment or []),
     }
-    about = {
-        "name": name,
-        "license": license_,
-        "machine": machine,
-        "command": shlex.join(["samplecnn", *sys.argv[1:]]),
-    }
+    about = {"name": name, "license": license_, "machine": machine}
     try:
         chosen = _recipe(
             recipe, model, start_from, {key: value for key, value in changes.items() if value is not None}
@@ -207,7 +202,8 @@ def run_training(
         from samplecnn_zoo.training import train as work
     try:
         with _Watch(recipe.name) as watch:
-            preset = work(recipe, prepared, output, about=About(**about), progress=watch, **options)
+            said = About(**about, command=shlex.join(["samplecnn", *sys.argv[1:]]))
+            preset = work(recipe, prepared, output, about=said, progress=watch, **options)
     except KeyboardInterrupt:
         fail(f"stopped; the same command goes on from the last checkpoint in {output}", INTERRUPTED)
     except PresetError as error:

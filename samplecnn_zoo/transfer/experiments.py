@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -168,12 +167,9 @@ def _table6(labelled: Labelled, scales: Sequence[Scale]) -> list[Line]:
     for scale in scales:
         if not set(LEVELS) <= set(scale.levels):
             raise TransferError(f"Table 6 wants the levels -1, -2 and -3, {scale.name} gives {scale.levels}")
-    places = np.cumsum([0, *(part.width for part in labelled.table.parts)])
-    columns = [np.arange(*ends) for ends in pairwise(places)]
     lines: list[Line] = []
     for name, levels in (("-3", (-3,)), ("-2", (-2,)), ("-1", (-1,)), ("last three", LEVELS)):
-        taken = [own for part, own in zip(labelled.table.parts, columns, strict=True) if part.level in levels]
         paper = PAPER_TABLE6[name]
         own = {labelled.name: paper[labelled.name]} if labelled.name in paper else paper
-        lines.append((name, np.concatenate(taken), own))
+        lines.append((name, labelled.table.columns(levels=levels), own))
     return lines

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samplecnn_zoo.tagger import ClipTags, OnError, Paths, Taggram, TagScore, each_file
+from samplecnn_zoo.tagger import ClipTags, OnError, Paths, Taggram, check_top, each_file, ranked
 from samplecnn_zoo.transfer.saved import StoredHead, read_head
 from samplecnn_zoo.transfer.scales import Scale, SegmentFeatures
 
@@ -46,13 +46,10 @@ class HeadTagger:
             AudioError: The file cannot be heard.
             ValueError: `top` is below 1.
         """
-        if top is not None and top < 1:
-            raise ValueError(f"top must be at least 1, or None for all tags, got {top}")
+        check_top(top)
         clips = [scale.clip(Path(path)) for scale in self.scales]
         (scores,) = self.stored.head.scores(np.concatenate([clip.values for clip in clips])[np.newaxis])
-        order = np.argsort(-scores, kind="stable")[:top]
-        tags = tuple(TagScore(self.tags[index], float(scores[index])) for index in order)
-        return ClipTags(Path(path), clips[0].duration_s, tags)
+        return ClipTags(Path(path), clips[0].duration_s, ranked(self.tags, scores, top))
 
     def taggram(self, path: str | Path) -> Taggram:
         """Return the scores of every segment of the network with the longest ones.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from samplecnn_zoo.engines import Level
 from samplecnn_zoo.files import replacing
@@ -42,6 +43,16 @@ class FeatureTable:
         Raises:
             TransferError: There is no such column.
         """
+        return self.values[:, self.columns(levels=levels, presets=presets)]
+
+    def columns(
+        self, *, levels: Sequence[Level] | None = None, presets: Sequence[str] | None = None
+    ) -> npt.NDArray[np.intp]:
+        """Return where the columns of these levels and presets stand; None takes all.
+
+        Raises:
+            TransferError: There is no such column.
+        """
         kept = [
             (levels is None or part.level in levels) and (presets is None or part.preset in presets)
             for part in self.parts
@@ -51,8 +62,7 @@ class FeatureTable:
                 f"no feature is of levels {levels} and presets {presets}; there are "
                 + ", ".join(sorted({f"{part.preset} {part.level}" for part in self.parts}))
             )
-        columns = np.repeat(kept, [part.width for part in self.parts])
-        return self.values[:, columns]
+        return np.flatnonzero(np.repeat(kept, [part.width for part in self.parts]))
 
     def save(self, path: str | Path) -> None:
         """Write it whole as .parquet (columns `clip` and a list of numbers a part) or .npz.

@@ -16,6 +16,12 @@ from samplecnn_zoo.zoo.converters.keras1 import Keras1Layer, read_keras1
 from samplecnn_zoo.zoo.preset import PresetError
 
 _BATCH_NORM = ["gamma", "beta", "running_mean", "running_std"]
+# Kind of layer → setting → the values with which it computes what the network here does.
+_SETTINGS: Mapping[str, Mapping[str, Sequence[Any]]] = {
+    "BatchNormalization": {"epsilon": (1e-5,), "mode": (0,), "axis": (-1, 2)},
+    "Convolution1D": {"activation": ("linear",)},
+    "MaxPooling1D": {"border_mode": ("valid",)},
+}
 
 
 def read(file: Path) -> Checkpoint:
@@ -150,14 +156,6 @@ def _check_config(config: Mapping[str, Any], sizes: Sequence[int]) -> None:
             f"the attribute model_config states kernels of {kernels}, a stride of {stride} and pools of "
             f"{pools}; a SampleCNN with these arrays has a stride and pools of {list(sizes)}"
         )
-
-
-# Kind of layer → setting → the values with which it computes what the network here does.
-_SETTINGS: Mapping[str, Mapping[str, Sequence[Any]]] = {
-    "BatchNormalization": {"epsilon": (1e-5,), "mode": (0,), "axis": (-1, 2)},
-    "Convolution1D": {"activation": ("linear",)},
-    "MaxPooling1D": {"border_mode": ("valid",)},
-}
 
 
 def _check_settings(stated: Sequence[tuple[str, Mapping[str, Any]]], stages: int) -> None:
