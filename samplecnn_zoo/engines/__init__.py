@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samplecnn_zoo.engines.base import (
-    POOLINGS,
     Engine,
     Features,
     Level,
     Segments,
     UnsupportedLayerError,
     available_levels,
-    check_pooling,
-    level_outputs,
 )
 from samplecnn_zoo.zoo.preset import Preset
 from samplecnn_zoo.zoo.save import stored_from_model
@@ -31,13 +28,12 @@ __all__ = [
     "Segments",
     "UnsupportedLayerError",
     "available_levels",
-    "check_pooling",
     "engine_for_model",
     "engine_for_preset",
-    "level_outputs",
 ]
 
 ENGINES = ("auto", "keras", "openvino")
+POOLINGS = ("max", "mean")
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +58,7 @@ def engine_for_preset(
         UnsupportedLayerError: if `engine` is "openvino" and the network holds a layer that it does not write.
         ImportError: if `engine` is "openvino" and it is not installed.
     """
-    _check(engine)
-    check_pooling(pooling)
+    _check(engine, pooling)
     if engine != "keras":
         try:
             return _openvino(stored, levels, pooling)
@@ -93,16 +88,17 @@ def engine_for_model(
         UnsupportedLayerError: if `engine` is "openvino" and the model holds a layer that it does not write.
         ImportError: if `engine` is "openvino" and it is not installed.
     """
-    _check(engine)
-    check_pooling(pooling)
+    _check(engine, pooling)
     if engine == "openvino":
         return _openvino(stored_from_model(model, preset), levels, pooling)
     return _keras(model, levels, batch_size, pooling)
 
 
-def _check(engine: str) -> None:
+def _check(engine: str, pooling: str) -> None:
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
 
 
 def _openvino(stored: StoredPreset, levels: Sequence[Level], pooling: str) -> Engine:

@@ -13,8 +13,6 @@ Features = dict[str, npt.NDArray[np.float32]]
 Level = int | str
 """A level, -1 the highest, or the name of a stage: `stage8`, `top`."""
 
-POOLINGS = ("max", "mean")
-
 
 class UnsupportedLayerError(ValueError):
     """A layer, or an option of one, that the OpenVINO engine does not write; the Keras engine runs it."""
@@ -40,17 +38,6 @@ def available_levels(layer_names: Sequence[str]) -> tuple[int, ...]:
         return tuple(level_layers(layer_names))
     except ValueError:
         return ()
-
-
-def check_pooling(pooling: str) -> str:
-    """Return `pooling` when it is one of POOLINGS.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
-    return pooling
 
 
 def level_outputs(layer_names: Sequence[str], levels: Sequence[Level]) -> dict[str, str]:
