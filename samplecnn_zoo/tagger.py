@@ -226,7 +226,7 @@ class Tagger:
         starts: list[float] = []
         rows: list[Floats] = []
         blocks = self._blocks(Path(path))
-        for batch_starts, features in self._features(self._cover(blocks), ()):
+        for batch_starts, features in self.features(self._cover(blocks), ()):
             starts += batch_starts
             rows.append(features["scores"])
         preset = self.preset
@@ -251,7 +251,7 @@ class Tagger:
             ValueError: while iterating, if the network lacks a level.
         """
         segments, blocks = self._clip(clip)
-        return Listening(self._features(segments, levels), blocks, self.preset.sample_rate)
+        return Listening(self.features(segments, levels), blocks, self.preset.sample_rate)
 
     def _means(self, path: Path, levels: Sequence[Level]) -> tuple[float, dict[str, npt.NDArray[np.float64]]]:
         """Return the length of a file in seconds and the mean over its segments of what the engine gives."""
@@ -304,10 +304,18 @@ class Tagger:
                 "give it a head with load_pretrained(..., tags=[...]) and train that"
             )
 
-    def _features(
-        self, segments: Iterable[audio.Segment], levels: Sequence[Level]
+    def features(
+        self, segments: Iterable[audio.Segment], levels: Sequence[Level] = ()
     ) -> Iterator[tuple[list[float], Features]]:
-        """Yield the start times and the features of a batch of segments at a time."""
+        """Yield the starts of a batch of segments in seconds, and what the engine gives for them.
+
+        Args:
+            segments: (segment_samples,) each, raw audio in -1 to 1; the normalization is applied here.
+            levels: levels or stages to give beside the scores.
+
+        Raises:
+            ValueError: if the network lacks a level.
+        """
         preset = self.preset
         buffer = np.empty((self._batch_size, preset.segment_samples, 1), np.float32)
         starts: list[float] = []

@@ -1,6 +1,6 @@
 """Clips as HEAR gives them, checked, resampled and cut into a preset's windows. NumPy only."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy.typing as npt
 import soxr
 
 from samplecnn_zoo import audio
-from samplecnn_zoo.zoo.preset import Preset
 
 Samples = npt.NDArray[np.float32]
 
@@ -56,19 +55,6 @@ def resampled(clip: Samples, source_rate: int, sample_rate: int) -> Samples:
     if source_rate != sample_rate:
         clip = soxr.resample(clip, source_rate, sample_rate, quality="HQ")
     return np.clip(clip, -1.0, 1.0)
-
-
-def scene_windows(clip: Samples, preset: Preset) -> Iterator[Samples]:
-    """Yield the segments whose mean is the clip's, by the preset's rule; a short clip is repeated."""
-    rule, rate, size = preset.segment_rule, preset.sample_rate, preset.segment_samples
-    segments: Iterable[audio.Segment]
-    if rule.windows is None:
-        segments = audio.cut([clip], rate, size, preset.hop_samples)
-    else:
-        segments, _ = audio.spread(
-            lambda: [clip], rate, size, rule.windows, to_end=rule.to_end, expected_samples=len(clip)
-        )
-    return (segment.samples for segment in segments)
 
 
 def centred_starts(samples: int, segment_samples: int, hop_samples: int) -> list[int]:

@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from samplecnn_zoo.engines import available_levels, engine_for_model
-from samplecnn_zoo.hear.clips import (
-    centred_starts,
-    centred_windows,
-    check_clips,
-    resampled,
-    scene_windows,
-    stated_rate,
-)
+from samplecnn_zoo.audio import Segment
+from samplecnn_zoo.engines import available_levels
+from samplecnn_zoo.hear.clips import centred_starts, centred_windows, check_clips, resampled, stated_rate
+from samplecnn_zoo.tagger import Tagger
+from samplecnn_zoo.transfer.scales import Scale
 from samplecnn_zoo.zoo.preset import Preset
 
 if TYPE_CHECKING:
@@ -49,17 +45,13 @@ class Embedder:
     def __init__(
         self, network: "keras.Model", *, levels: Sequence[int], hop_ms: float | None, batch_size: int
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.preset: Preset = network.preset
         self.levels = _levels(levels, [layer.name for layer in network.layers])
         self.hop_samples = _hop(self.preset, hop_ms)
         self.sample_rate = stated_rate(self.preset.sample_rate)
-        self._batch_size = batch_size
-        self._engine = engine_for_model(
-            network, self.preset, self.levels, engine="keras", batch_size=batch_size
-        )
-        self.size = sum(_channels(network, level) for level in self.levels)
+        self._tagger = Tagger(network, engine="keras", batch_size=batch_size)
+        self._scale = Scale(self._tagger, self.levels)
+        self.size = self._scale.width
 
     def scenes(self, clips: npt.NDArray[np.generic]) -> Floats:
         """Return (n_sounds, size): the mean over the segments of the preset's rule.
@@ -68,11 +60,7 @@ class Embedder:
             ValueError: as `check_clips`.
         """
         check_clips(clips, self.sample_rate)
-        means = [
-            self._rows(scene_windows(clip, self.preset)).mean(axis=0, dtype=np.float64)
-            for clip in self._at_rate(clips)
-        ]
-        return np.stack(means).astype(np.float32)
+        return self._finite(np.stack([self._scale.clip(clip).values for clip in self._at_rate(clips)]))
 
     def timestamps(self, clips: npt.NDArray[np.generic]) -> tuple[Floats, Floats]:
         """Return (n_sounds, n_timestamps, size) and (n_sounds, n_timestamps) in milliseconds.
@@ -86,39 +74,24 @@ class Embedder:
         starts: list[int] = []
         for clip in self._at_rate(clips):
             starts = centred_starts(len(clip), size, self.hop_samples)
-            rows.append(self._rows(centred_windows(clip, starts, size)))
+            rows.append(self._rows(centred_windows(clip, starts, size), starts))
         centres_ms = (np.array(starts) + size / 2) * (1000 / rate)
-        return np.stack(rows), np.tile(centres_ms.astype(np.float32), (len(rows), 1))
+        return self._finite(np.stack(rows)), np.tile(centres_ms.astype(np.float32), (len(rows), 1))
 
     def _at_rate(self, clips: npt.NDArray[np.generic]) -> Iterator[Floats]:
         for clip in clips:
             yield resampled(clip.astype(np.float32), self.sample_rate, self.preset.sample_rate)
 
-    def _rows(self, windows: Iterable[Floats]) -> Floats:
+    def _rows(self, windows: Iterable[Floats], starts: Sequence[int]) -> Floats:
         """Return the embedding of each window, a batch of them in memory at a time."""
-        return np.concatenate([self._run(batch) for batch in self._batches(windows)])
+        rate = self.preset.sample_rate
+        segments = (Segment(start / rate, window) for start, window in zip(starts, windows, strict=True))
+        return np.concatenate([
+            np.concatenate([features[f"level_{level}"] for level in self.levels], axis=1)
+            for _, features in self._tagger.features(segments, self.levels)
+        ])  # fmt: skip
 
-    def _batches(self, windows: Iterable[Floats]) -> Iterator[Floats]:
-        """Yield (n, segment_samples, 1); each batch is overwritten by the next."""
-        buffer = np.empty((self._batch_size, self.preset.segment_samples, 1), np.float32)
-        held = 0
-        for window in windows:
-            buffer[held, :, 0] = window
-            held += 1
-            if held == self._batch_size:
-                yield buffer
-                held = 0
-        if held:
-            yield buffer[:held]
-
-    def _run(self, batch: Floats) -> Floats:
-        """Normalize `batch` in place and embed it."""
-        normalization = self.preset.normalization
-        if normalization is not None:
-            batch -= np.float32(normalization.mean)
-            batch /= np.float32(normalization.std)
-        features = self._engine(batch)
-        rows = np.concatenate([features[f"level_{level}"] for level in self.levels], axis=1)
+    def _finite(self, rows: Floats) -> Floats:
         if not np.isfinite(rows).all():
             raise ValueError(
                 f"preset {self.preset.name!r} gave features that are not finite: report this clip"
@@ -135,13 +108,6 @@ def _levels(levels: Sequence[int], layer_names: Sequence[str]) -> tuple[int, ...
             f"such as {LEVELS}; got {tuple(levels)}"
         )
     return tuple(levels)
-
-
-def _channels(network: "keras.Model", level: int) -> int:
-    from samplecnn_zoo.models.features import level_stages, stage_outputs
-
-    channels: int = stage_outputs(network)[level_stages(network)[level]].shape[-1]
-    return channels
 
 
 def _hop(preset: Preset, hop_ms: float | None) -> int:
