@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from rich.progress import track
 
+from samplecnn_zoo.audio import load
 from samplecnn_zoo.datasets import Collection, get
 from samplecnn_zoo.datasets.gtzan import GENRES
 from samplecnn_zoo.datasets.stratify import draw, parse_rule
@@ -51,8 +52,10 @@ def main() -> None:
     results = {name: evaluate([labelled] * options.seeds, options) for name, labelled in heard.items()}
     if options.random:
         results |= evaluate_random(collection, options)
-    if options.mfcc:
-        results["MFCC statistics + SVM"] = evaluate([mfcc(collection)] * options.seeds, options, head="svm")
+    for name, values in others(collection, options):
+        labelled = plain(collection, values)
+        for head in ("logreg", "svm"):
+            results[f"{name} + {head}"] = evaluate([labelled] * options.seeds, options, head=head)
     report(results, options)
 
 
@@ -66,7 +69,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="of the folds and of all that is random")
     parser.add_argument("--head", default="logreg", choices=KINDS, help="mlp4096 is the paper's, and slow")
     parser.add_argument("--random", action="store_true", help="the same network with random weights")
-    parser.add_argument("--mfcc", action="store_true", help="MFCC statistics + SVM, by librosa")
+    parser.add_argument("--mfcc", action="store_true", help="MFCC statistics, by librosa")
+    parser.add_argument("--musicnn", type=Path, help="MusicNN's features: a file of distillation/musicnn.py")
     parser.add_argument("--train", choices=("none", "last", "all"), help="stages of the network that learn")
     parser.add_argument("--epochs", type=int, default=30, help="of --train, at most")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/gtzan"))
@@ -143,13 +147,26 @@ def untrained(preset: str, seed: int, folder: Path) -> str:
     return str(target)
 
 
-def mfcc(collection: Collection) -> Labelled:
-    """The plain baseline in place of a network's features."""
-    sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-    from mfcc import mfcc_statistics
+def others(collection: Collection, options: argparse.Namespace) -> Iterator[tuple[str, np.ndarray]]:
+    """Features of other origin by name, (clips, values) each."""
+    paths = [item.path for item in collection.recordings]
+    if options.mfcc:
+        sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+        from mfcc import mfcc_statistics
 
-    values = mfcc_statistics([item.path for item in collection.recordings]).astype(np.float32)
-    table = FeatureTable(tuple(item.key for item in collection.recordings), values, ())
+        yield "MFCC statistics", mfcc_statistics(paths)
+    if options.musicnn:
+        sys.path.append(str(Path(__file__).parent / "distillation"))
+        from musicnn import RATE, clip_features, read_teachers
+
+        for name, teacher in read_teachers(options.musicnn).items():
+            clips = track(paths, name)
+            yield name, np.stack([clip_features(teacher, load(path, RATE)) for path in clips])
+
+
+def plain(collection: Collection, values: np.ndarray) -> Labelled:
+    """Features of other origin in place of a network's."""
+    table = FeatureTable(tuple(item.key for item in collection.recordings), values.astype(np.float32), ())
     labels = np.array([[tag in item.tags for tag in collection.tags] for item in collection.recordings])
     splits = np.array([item.split for item in collection.recordings])
     return Labelled("gtzan", table, labels, collection.tags, True, splits)
