@@ -8,6 +8,7 @@ setup(
     package_data={
         "samplecnn_zoo": ["py.typed"],
         "samplecnn_zoo.datasets": ["splits/*"],
+        "samplecnn_zoo.visualize": ["*.html"],
         "samplecnn_zoo.zoo": ["tags/*"],
         "samplecnn_zoo.weights": ["*", "*/*"],
     },

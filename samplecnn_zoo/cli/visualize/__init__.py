@@ -2,6 +2,7 @@
 
 import typer
 
+from samplecnn_zoo.cli.visualize.maps import song_map
 from samplecnn_zoo.cli.visualize.taggram import taggram
 
 app = typer.Typer(no_args_is_help=True)
@@ -12,6 +13,7 @@ def about() -> None:
     """Draw what a preset has learned and what it hears: png, svg or pdf, and the numbers behind it."""
 
 
+app.command("map")(song_map)
 app.command()(taggram)
 
 __all__ = ["app"]
