@@ -49,11 +49,18 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
-TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "hear.tensorflow_module", "training.distribution"}
+TENSORFLOW = {
+    "datasets.pipeline",
+    "decoders.tfio",
+    "hear.tensorflow_module",
+    "training.distribution",
+    "visualize.gradients",
+}
 LIGHT = [
     "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
     ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
-    ".transfer.listener", ".visualize", ".visualize.report", ".zoo",
+    ".transfer.listener", ".visualize", ".visualize.map_page", ".visualize.maps", ".visualize.report",
+    ".visualize.saliency_figure", ".visualize.taggram", ".zoo",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from samplecnn_zoo.cli.visualize.maps import song_map
+from samplecnn_zoo.cli.visualize.saliency import saliency
 from samplecnn_zoo.cli.visualize.taggram import taggram
 
 app = typer.Typer(no_args_is_help=True)
@@ -14,6 +15,7 @@ def about() -> None:
 
 
 app.command("map")(song_map)
+app.command()(saliency)
 app.command()(taggram)
 
 __all__ = ["app"]
