@@ -157,7 +157,7 @@ def directions(features: Floats, level: int | str = "") -> Doubles:
     """
     rows = features.astype(np.float64)
     spread = rows.std(axis=0)
-    alive = spread > 1e-6 * np.abs(rows).max(initial=0.0)  # a channel that stands still has noise alone
+    alive = spread > 1e-6 * np.abs(rows).max(axis=0)  # a channel that stands still has noise alone
     if not alive.any():
         raise MapError(f"level {level} hears all clips alike, which makes no map: are they the same file?")
     rows = (rows[:, alive] - rows[:, alive].mean(axis=0)) / spread[alive]

@@ -15,7 +15,8 @@ from samplecnn_zoo.cli.listening import PoolingOption, open_data, open_scales
 from samplecnn_zoo.cli.options import Decoder, DecoderOption, Engine, EngineOption
 from samplecnn_zoo.cli.prepare import reporting
 from samplecnn_zoo.cli.sources import fetched
-from samplecnn_zoo.cli.visualize.clip import PICTURES, check_ending, counting, ending_clearly
+from samplecnn_zoo.cli.visualize.clip import check_output, counting, ending_clearly
+from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption
 from samplecnn_zoo.formats import printable
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def song_map(
         ),
     ] = None,
     engine: EngineOption = Engine.auto,
+    overwrite: OverwriteOption = False,
     decoder: DecoderOption = Decoder.auto,
 ) -> None:  # fmt: skip
     """Lay clips out on a plane, those that a level hears alike beside each other (paper, Figure 5).
@@ -95,7 +97,7 @@ def song_map(
     file could not be heard or writing failed, 2 wrong use.
     """
     for path in output:
-        check_ending(path, ENDINGS)
+        check_output(path, ENDINGS, overwrite)
     wanted = tags and [tag.strip() for tag in tags.split(",")]
     data = _labels(labels)
     files = _files(audio, data)
@@ -212,7 +214,6 @@ def _write(song: "SongMap", path: Path) -> None:
     from samplecnn_zoo.files import write_whole
     from samplecnn_zoo.visualize import map_figure, map_page, maps
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.suffix.lower()
     if ending in PICTURES:
         map_figure.draw(path, song)

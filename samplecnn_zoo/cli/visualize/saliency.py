@@ -10,7 +10,8 @@ import typer
 from samplecnn_zoo.cli.console import fail, say
 from samplecnn_zoo.cli.options import DEFAULT_PRESET, Decoder, DecoderOption, PresetOption
 from samplecnn_zoo.cli.sources import fetched, loaded
-from samplecnn_zoo.cli.visualize.clip import PICTURES, FileArgument, check_ending, counting, ending_clearly
+from samplecnn_zoo.cli.visualize.clip import FileArgument, check_output, counting, ending_clearly
+from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption
 
 if TYPE_CHECKING:
     from samplecnn_zoo.visualize.saliency import Saliency
@@ -43,6 +44,7 @@ def saliency(
             show_default=False, help="Seconds from segment to segment.  \\[default: half of one]"
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
     decoder: DecoderOption = Decoder.auto,
 ) -> None:  # fmt: skip
     """Draw which samples of a file drove a tag up or down, under its waveform.
@@ -56,7 +58,7 @@ def saliency(
     went well, 1 the file can't be heard or the output not be written, 2 wrong
     use.
     """
-    ending = check_ending(output, ENDINGS)
+    ending = check_output(output, ENDINGS, overwrite)
     record = fetched(preset)
     if record.is_encoder:
         fail(f"{preset} is an encoder without tags: there is nothing to explain")
@@ -122,7 +124,6 @@ def _write(found: "Saliency", output: Path, about: dict[str, Any], kept: list[An
     from samplecnn_zoo.files import replacing, write_whole
     from samplecnn_zoo.visualize import saliency_figure
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     ending = output.suffix.lower()
     if ending in PICTURES:
         title = f"{Path(about['path']).name}: {about['tag']}, {saliency_figure.NAMES[about['method']]}"

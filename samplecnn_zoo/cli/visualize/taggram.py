@@ -14,7 +14,8 @@ from samplecnn_zoo.cli.options import (
     PresetOption,
 )
 from samplecnn_zoo.cli.sources import Source, fetched, find_source
-from samplecnn_zoo.cli.visualize.clip import PICTURES, FileArgument, check_ending, ending_clearly, outline_of
+from samplecnn_zoo.cli.visualize.clip import FileArgument, check_output, ending_clearly, outline_of
+from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption
 
 if TYPE_CHECKING:
     from samplecnn_zoo.tagger import Taggram
@@ -44,6 +45,7 @@ def taggram(
         ),
     ] = None,
     engine: EngineOption = Engine.auto,
+    overwrite: OverwriteOption = False,
     decoder: DecoderOption = Decoder.auto,
 ) -> None:  # fmt: skip
     """Draw the tags of a file over time, below its waveform; or write them as csv or json.
@@ -56,7 +58,7 @@ def taggram(
     Exit code: 0 all went well, 1 the file can't be heard or the output not be
     written, 2 wrong use.
     """
-    ending = check_ending(output, ENDINGS)
+    ending = check_output(output, ENDINGS, overwrite)
     source = find_source(preset)
     with ending_clearly(output):
         found = _listen(source, file, hop, engine, decoder)
@@ -84,5 +86,4 @@ def _write(output: Path, found: "Taggram", top: int | None) -> None:
 
     chosen = found if top is None else top_tags(found, top)
     text = to_csv(chosen) if output.suffix.lower() == ".csv" else to_json(chosen)
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, text.encode(errors="surrogateescape"))
