@@ -38,7 +38,7 @@ def clouds(seed: int = 0, clips: int = 60) -> tuple[np.ndarray, list[tuple[str, 
 
 def small_map(names: list[str] | None = None, **options: Any) -> maps.SongMap:
     values, held = clouds(clips=20)
-    features = {-3: values, -1: values[:, ::-1] + np.float32(0.1) * values}
+    features: dict[int | str, Any] = {-3: values, -1: values[:, ::-1] + np.float32(0.1) * values}
     names = names or [f"music/{row}.wav" for row in range(20)]
     return maps.song_map(names, features, held, ["low", "high", "lot"], title="twenty", **options)
 

@@ -158,7 +158,7 @@ def test_overlapping_segments_are_averaged(samples: int, hop: int) -> None:
     """Where every segment says the same of a sample, their mean says it, too: whatever the hop."""
     from samplecnn_zoo.visualize.saliency import over_clip
 
-    clip, kept = noise(samples), []
+    clip, kept = noise(samples), list[np.ndarray]()
     blocks = np.split(clip, [7, 300] if samples > 300 else [7])
     found = over_clip(by_hand, blocks, 1000, 100, hop_samples=hop, each=kept.append)
     np.testing.assert_allclose(np.concatenate(kept), clip, atol=1e-12)
@@ -170,7 +170,7 @@ def test_overlapping_segments_are_averaged(samples: int, hop: int) -> None:
 def test_a_short_clip_is_blamed_for_all_its_repeats() -> None:
     from samplecnn_zoo.visualize.saliency import over_clip
 
-    clip, kept = noise(40), []
+    clip, kept = noise(40), list[np.ndarray]()
     found = over_clip(by_hand, [clip], 1000, 100, each=kept.append)
     times = np.array([3] * 20 + [2] * 20)  # 40 + 40 + 20 fill the segment
     np.testing.assert_allclose(np.concatenate(kept), clip * times, atol=1e-6)
@@ -206,7 +206,12 @@ def test_pictures_and_tables(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     figures: list[Any] = []
     write = style._write
-    monkeypatch.setattr(style, "_write", lambda figure, path: (figures.append(figure), write(figure, path)))
+
+    def watched(figure: Any, path: Path) -> None:
+        figures.append(figure)
+        write(figure, path)
+
+    monkeypatch.setattr(style, "_write", watched)
     asked = (place / "a.wav", "--tag", "drums", "--preset", place / "tiny")
     code, stderr = quick(*asked, "-o", place / "new" / "a.png")
     assert code == 0 and "contributions add up to within" in stderr

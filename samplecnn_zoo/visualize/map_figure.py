@@ -9,7 +9,6 @@ import numpy as np
 from samplecnn_zoo.formats import printable
 from samplecnn_zoo.visualize import style
 from samplecnn_zoo.visualize.maps import LevelMap, MapError, SongMap, Truth
-from samplecnn_zoo.visualize.outline import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +100,7 @@ def _legend(axes: "Axes", level: LevelMap, neighbours: int) -> None:
         Line2D(
             [], [], linestyle="", marker=SHAPES[index], markersize=4.5 * reach(index), markeredgecolor="none",
             color=style.CYCLE[index % len(style.CYCLE)],
-            label=f"{one.share:.2f} ({one.chance:.2f})  {shortened(printable(one.tag), 24)}",
+            label=f"{one.share:.2f} ({one.chance:.2f})  {style.shortened(printable(one.tag), 24)}",
         )
         for index, one in enumerate(level.closeness)
     ]  # fmt: skip

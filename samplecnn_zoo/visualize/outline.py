@@ -124,15 +124,3 @@ def _minutes(seconds: float, _: Any) -> str:
 
 def _hours(seconds: float, _: Any) -> str:
     return f"{seconds // 3600:.0f}:{seconds % 3600 // 60:02.0f}"
-
-
-def shortened(text: str, letters: int = 60) -> str:
-    """Return a text with its middle left out where it is too long for a title: names differ at their ends.
-
-    >>> shortened("01 - a very long name.mp3", 15)
-    '01 - a … me.mp3'
-    """
-    if len(text) <= letters:
-        return text
-    end = (letters - 3) // 2
-    return f"{text[: letters - 3 - end].rstrip()} … {text[-end:].lstrip()}"

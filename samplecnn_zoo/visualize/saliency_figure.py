@@ -10,7 +10,7 @@ import numpy as np
 
 from samplecnn_zoo.formats import printable
 from samplecnn_zoo.visualize import style
-from samplecnn_zoo.visualize.outline import draw_wave, shortened, time_axis
+from samplecnn_zoo.visualize.outline import draw_wave, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def draw(path: Path, found: "Saliency", title: str) -> Path:
 
     def plot(above: "Axes", middle: "Axes", below: "Axes") -> None:
         draw_wave(above, found.wave)
-        above.set_title(shortened(printable(title), 70))
+        above.set_title(style.shortened(printable(title), style.LONGEST_TITLE))
         above.set_yticks([])
         _contributions(middle, found)
         _score(below, found)

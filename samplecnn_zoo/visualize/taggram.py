@@ -13,7 +13,7 @@ import numpy.typing as npt
 from samplecnn_zoo.formats import printable, shortest
 from samplecnn_zoo.tagger import Taggram, check_top
 from samplecnn_zoo.visualize import style
-from samplecnn_zoo.visualize.outline import Columns, draw_wave, shortened, time_axis
+from samplecnn_zoo.visualize.outline import Columns, draw_wave, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def draw(path: Path, taggram: Taggram, wave: Columns, *, top: int | None = DEFAU
 
     def plot(above: "Axes", below: "Axes") -> None:
         draw_wave(above, wave)
-        above.set_title(shortened(printable(taggram.path.name)))
+        above.set_title(style.shortened(printable(taggram.path.name), style.LONGEST_TITLE))
         above.set_yticks([])
         _heat(below, shown)
         time_axis(below, taggram.duration_s)
@@ -91,7 +91,7 @@ def _heat(axes: "Axes", taggram: Taggram) -> None:
     highest = next((top for top in _CEILINGS if scores.max() <= top), 1.0)
     rows = np.arange(len(taggram.tags) + 1) - 0.5
     image = axes.pcolormesh(edges, rows, scores.T, cmap="Blues", vmin=0, vmax=highest, rasterized=True)
-    axes.set_yticks(rows[:-1] + 0.5, [printable(tag) for tag in taggram.tags])
+    axes.set_yticks(rows[:-1] + 0.5, [style.shortened(printable(tag)) for tag in taggram.tags])
     axes.set_ylim(rows[-1], rows[0])
     style.quiet(axes, grid="none")
     axes.tick_params(axis="y", length=0)

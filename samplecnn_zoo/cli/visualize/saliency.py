@@ -104,7 +104,7 @@ def _explain(
     from samplecnn_zoo.visualize.saliency import Explainer, over_clip
 
     norm = record.normalization
-    scale = {} if norm is None else {"mean": norm.mean, "std": norm.std}
+    scale: dict[str, Any] = {} if norm is None else {"mean": norm.mean, "std": norm.std}
     explain = Explainer(model, record.tags.index(tag), **scale, **options)
     blocks = audio.stream(file, record.sample_rate, decoder=decoder, block_s=1.0)
     steps = counting("saliency", "s")(blocks, math.ceil(duration_s))
@@ -138,6 +138,9 @@ def _write(found: "Saliency", output: Path, about: dict[str, Any], kept: list[An
         values = np.concatenate(kept).astype(np.float32)
         odds = np.array([one.log_odds for one in found.segments])
         starts = np.array([one.start_s for one in found.segments])
-        facts = {"sample_rate": np.array(found.wave.sample_rate), "silence": np.array(found.silence)}
+        facts: dict[str, Any] = {
+            "sample_rate": np.array(found.wave.sample_rate),
+            "silence": np.array(found.silence),
+        }
         with replacing(output) as file:
             np.savez(file, contributions=values, log_odds=odds, start_s=starts, **facts)
