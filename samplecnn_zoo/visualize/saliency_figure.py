@@ -71,9 +71,15 @@ def _score(axes: "Axes", found: "Saliency") -> None:
     middles = np.array([one.start_s + heard_s / 2 for one in found.segments])
     edges = np.concatenate([[0.0], (middles[1:] + middles[:-1]) / 2, [duration_s]])
     odds = np.array([one.log_odds for one in found.segments])
-    axes.stairs(1 / (1 + np.exp(-odds)), edges, baseline=None, color=style.INK, linewidth=1.2)
+    axes.axhline(_sigmoid(found.silence), color=style.GREY, linestyle=style.DASHES[3], label="of silence")
+    axes.stairs(_sigmoid(odds), edges, baseline=None, color=style.INK, linewidth=1.2, label="of the clip")
+    axes.legend(ncols=2, loc="best", fontsize=style.SMALL)
     axes.set(ylim=(-0.02, 1.02), yticks=[0, 0.5, 1], ylabel="score")
     style.quiet(axes, grid="y")
+
+
+def _sigmoid(odds: Any) -> Any:
+    return 0.5 * (1 + np.tanh(odds / 2))  # of any size: exp would overflow
 
 
 def to_csv(found: "Saliency") -> str:

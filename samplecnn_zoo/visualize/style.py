@@ -17,7 +17,7 @@ WIDTH = 5.2  # inches: a column of text; a letter of FONT points is then about a
 FONT = 8.5
 SMALL = FONT - 1.5
 LETTER = 0.07  # inches: about what a letter of a tick's label is wide
-LONGEST_NAME, LONGEST_TITLE = 32, 70  # letters: a longer name would leave no room for what it names
+LONGEST_NAME, LONGEST_TITLE = 32, 60  # letters: a longer name would leave no room for what it names
 DPI = 200
 INSTALL = "pip install 'samplecnn_zoo[plots]'"
 
