@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "tagger": {"audio", "zoo", "engines"},
     "datasets": {"audio", "files", "finding"},
     "training": {"datasets", "files", "models", "tagger", "visualize", "zoo"},
-    "visualize": set(),
+    "visualize": {"models"},
     "formats": set(),
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},

@@ -1,5 +1,6 @@
 """The command `samplecnn`: a function a command, their options, and what they do alike with many files."""
 
+from samplecnn_zoo.cli import visualize
 from samplecnn_zoo.cli.commands import app, main
 from samplecnn_zoo.cli.convert import convert
 from samplecnn_zoo.cli.datasets import datasets
@@ -19,5 +20,6 @@ app.command()(finetune)
 app.command()(experiment)
 app.command()(card)
 app.command()(push)
+app.add_typer(visualize.app, name="visualize")
 
 __all__ = ["app", "main"]

@@ -1,0 +1,13 @@
+"""The commands `samplecnn visualize …`: pictures of what a preset has learned, a module for each kind."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def about() -> None:
+    """Draw what a preset has learned and what it hears: png, svg or pdf, and the numbers behind it."""
+
+
+__all__ = ["app"]
