@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "tagger": {"audio", "zoo", "engines"},
     "datasets": {"audio", "files", "finding"},
     "training": {"datasets", "files", "models", "tagger", "visualize", "zoo"},
-    "visualize": {"models"},
+    "visualize": {"files", "models"},
     "formats": set(),
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},
@@ -48,11 +48,18 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
-TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "hear.tensorflow_module", "training.distribution"}
+TENSORFLOW = {
+    "datasets.pipeline",
+    "decoders.tfio",
+    "hear.tensorflow_module",
+    "training.distribution",
+    "visualize.gradients",
+}
 LIGHT = [
     "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
     ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
-    ".transfer.listener", ".visualize", ".visualize.report", ".zoo",
+    ".transfer.listener", ".visualize", ".visualize.filter_figures", ".visualize.report",
+    ".visualize.spectra", ".zoo",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Slaney's mel scale, linear below 1 kHz and logarithmic above, as librosa has it by default (no Keras here)."""
+"""Slaney's mel scale, linear below 1 kHz and logarithmic above, librosa's default (no Keras here)."""
 
 import numpy as np
 import numpy.typing as npt

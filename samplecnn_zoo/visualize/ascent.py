@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 TARGETS = ("contrast", "after", "before")
 
 MOST_SAMPLES = 2**19
-"""Of one batch: 512 filters of 1,024 samples are one, longer inputs take several, so that memory is bounded."""
+"""Of one batch: 512 filters of 1,024 samples are one, longer inputs take several, to bound the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)

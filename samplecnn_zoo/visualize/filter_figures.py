@@ -1,4 +1,4 @@
-"""The pictures of learned filters: waveforms (paper, Figure 2), spectra of stages (3) and of sample rates (4)."""
+"""Pictures of learned filters: waveforms (paper, Figure 2), spectra of stages (3) and of sample rates (4)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +13,13 @@ from samplecnn_zoo.visualize.spectra import Spectra, scale_curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHADES = "cividis"  # made for any colour vision; its lightness rises evenly
-FLOOR, CEILING = 20, 99.9  # percentiles of a panel's numbers that are its darkest and its lightest
+SHADES = "magma"  # its lightness rises evenly: read by any colour vision, and in grey
+FLOOR, CEILING = 10, 100  # percentiles of a panel's numbers that are its darkest and its lightest
 
-SORTED = "filter, sorted by the frequency of its peak (dashed: filters spread evenly over mel)"
+SORTED = (
+    "filter, sorted by the frequency of its peak\n"
+    "bright: log10(1 + 10·power), by each panel's own range; dashed: filters spread evenly over mel"
+)
 FRAMES = 24  # of a stage that a waveform is drawn long
 
 Waveforms = Mapping[str, npt.NDArray[np.floating]]
@@ -65,7 +68,8 @@ def strongest(waveform: npt.NDArray[np.floating], length: int) -> npt.NDArray[np
     wave = waveform - waveform.mean()
     power = np.concatenate([[0], np.cumsum(wave**2)])
     begin = int(np.argmax(power[length:] - power[: len(power) - length]))
-    return wave[begin : begin + length]
+    stretch: npt.NDArray[np.floating] = wave[begin : begin + length]
+    return stretch
 
 
 def _waveform(axes: "Axes", wave: npt.NDArray[np.floating]) -> None:
@@ -89,7 +93,7 @@ def draw_spectra(path: Path, found: Sequence[Spectra]) -> Path:
             one.set_title(spectra.stage)
         _label_hertz(axes[0], found[0])
         axes[0].set_ylabel("frequency (kHz)")
-        axes[0].figure.supxlabel(SORTED, fontsize=style.FONT)
+        axes[0].figure.supxlabel(SORTED, fontsize=style.SMALL)
 
     return style.draw(path, 2.6, plot, ncols=len(found), sharey=True)
 
@@ -112,7 +116,7 @@ def draw_rates(path: Path, found: Mapping[str, Sequence[Spectra]]) -> Path:
             row[0].set_ylabel(f"{name}\n(kHz)")
         for one, stage in zip(grid[0], next(iter(found.values())), strict=True):
             one.set_title(stage.stage)
-        axes[0].figure.supxlabel(SORTED, fontsize=style.FONT)
+        axes[0].figure.supxlabel(SORTED, fontsize=style.SMALL)
 
     grid: dict[str, Any] = {"nrows": len(found), "ncols": stages, "sharey": "row"}
     return style.draw(path, 0.6 + 1.45 * len(found), plot, **grid)
@@ -132,9 +136,9 @@ def _spectra(axes: "Axes", spectra: Spectra) -> None:
         linestyle="--",
     )  # fmt: skip
     axes.set(xlim=(0, filters), ylim=(0, spectra.highest_hz), xticks=[0, filters])
-    axes.set_xticklabels(["0", f"{filters}"])
-    for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
-        label.set_ha(side)
+    first, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")  # within the panel: those of the next one are near
+    last.set_horizontalalignment("right")
     style.quiet(axes, grid="none")
 
 

@@ -81,7 +81,7 @@ def known_stage(model: keras.Model, stage: str) -> str:
 
 
 def shortened(model: keras.Model, stage: str, samples: int) -> keras.Model:
-    """Rebuild the model up to the last non-linearity of a stage for inputs of `samples`; the weights are equal.
+    """Rebuild the model up to the last non-linearity of a stage for inputs of `samples`, with equal weights.
 
     Args:
         model: a model that `samplecnn_zoo.models` built.

@@ -5,10 +5,13 @@ Plain NumPy: waveforms in, arrays and numbers out (paper, section 7.1, Figures 3
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from samplecnn_zoo.files import replacing
 from samplecnn_zoo.models.mel import hz_to_mel, mel_to_hz
 
 Numbers = npt.NDArray[np.float64]
@@ -27,7 +30,8 @@ def log_spectra(waveforms: npt.ArrayLike) -> Numbers:
     samples = x.shape[-1]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)
     magnitude = np.abs(np.fft.rfft((x - x.mean(axis=-1, keepdims=True)) * hann))
-    return np.log10(1 + 10 * magnitude**2)
+    power: Numbers = np.log10(1 + 10 * magnitude**2)
+    return power
 
 
 def frequencies_hz(samples: int, sample_rate: float) -> Numbers:
@@ -36,7 +40,7 @@ def frequencies_hz(samples: int, sample_rate: float) -> Numbers:
     >>> frequencies_hz(4, 8000)
     array([   0., 2000., 4000.])
     """
-    return np.fft.rfftfreq(samples, 1 / sample_rate)
+    return np.fft.rfftfreq(samples, 1 / sample_rate).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +136,7 @@ class Curve:
         nearest: the scale of the least distance.
         straight: how straight the lower half of the curve is, R² of a line through it; None where all its
             peaks are one.
-        steepening: slope of the upper half of the curve, from the median to the 95th percentile, as a
+        bend: slope of the upper half of the curve, from the median to the 95th percentile, as a
             multiple of the lower half's, from the 5th: 1 is a line; None where the lower half is flat.
     """
 
@@ -145,7 +149,7 @@ class Curve:
     distance_hz: Mapping[str, float]
     nearest: str
     straight: float | None
-    steepening: float | None
+    bend: float | None
 
 
 def curve(spectra: Spectra) -> Curve:
@@ -166,9 +170,9 @@ def curve(spectra: Spectra) -> Curve:
     }
     low, mid, high = (float(value) for value in np.percentile(peaks, (25, 50, 75)))
     nearest = min(distance, key=distance.__getitem__)
-    straight, steepening = straightness(peaks[: -(-len(peaks) // 2)]), steepness(peaks)
+    straight = straightness(peaks[: -(-len(peaks) // 2)])
     return Curve(
-        spectra.stage, spectra.count, len(peaks), low, mid, high, distance, nearest, straight, steepening
+        spectra.stage, spectra.count, len(peaks), low, mid, high, distance, nearest, straight, bend(peaks)
     )
 
 
@@ -183,27 +187,43 @@ def straightness(peaks: Numbers) -> float | None:
     return float(np.corrcoef(np.arange(len(peaks)), peaks)[0, 1] ** 2)
 
 
-def steepness(peaks: Numbers) -> float | None:
+def bend(peaks: Numbers) -> float | None:
     """Return how many times as steep the upper half of sorted peaks is as the lower; see `Curve`.
 
-    >>> steepness(np.linspace(0.0, 4000.0, 101))
-    1.0
+    >>> bend(np.array([0.0, 100.0, 200.0, 500.0, 800.0]))
+    3.0
     """
     bottom, middle, top = np.percentile(peaks, (5, 50, 95))
     return float((top - middle) / (middle - bottom)) if middle > bottom else None
 
 
-def reference_curves(filters: int, highest_hz: float) -> dict[str, float]:
-    """Return the steepening that filters spread evenly over each scale have: what a stage's is to be held against."""
-    return {scale: steepness(scale_curve(scale, filters, highest_hz)) or 0.0 for scale in SCALES}
+def reference_bends(highest_hz: float) -> dict[str, float]:
+    """Return the bend of many filters spread evenly over each scale, to hold a stage's against."""
+    return {scale: bend(scale_curve(scale, 1000, highest_hz)) or 1.0 for scale in SCALES}
 
 
-def stacked(found: Sequence[Spectra]) -> dict[str, npt.NDArray[np.generic]]:
-    """Return the numbers behind a picture under names for an .npz: `stage1_peaks_hz`, `stage1_power`, …."""
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+def stacked(found: Sequence[Spectra]) -> dict[str, npt.NDArray[Any]]:
+    """Return the numbers of stages under names for an .npz: `stage1_peaks_hz`, `stage1_power`, ….
+
+    `distance_hz` of a stage stands in the order of `scales`.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {"scales": np.array(list(SCALES))}
     for spectra in found:
+        arrays["sample_rate_hz"] = np.array(spectra.sample_rate)
         arrays[f"{spectra.stage}_filters"] = spectra.filters
         arrays[f"{spectra.stage}_power"] = spectra.power.astype(np.float32)
         arrays[f"{spectra.stage}_peaks_hz"] = spectra.peaks_hz
         arrays[f"{spectra.stage}_frequencies_hz"] = spectra.frequencies_hz
+        arrays[f"{spectra.stage}_distance_hz"] = np.array(list(curve(spectra).distance_hz.values()))
     return arrays
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Path:
+    """Write arrays by name to an .npz, whole or not at all.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return path

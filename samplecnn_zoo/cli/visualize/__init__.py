@@ -2,6 +2,8 @@
 
 import typer
 
+from samplecnn_zoo.cli.visualize.filters import filters, rates, spectra
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -9,5 +11,9 @@ app = typer.Typer(no_args_is_help=True)
 def about() -> None:
     """Draw what a preset has learned and what it hears: png, svg or pdf, and the numbers behind it."""
 
+
+app.command()(filters)
+app.command()(spectra)
+app.command()(rates)
 
 __all__ = ["app"]
