@@ -34,16 +34,29 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        wrapped: Callable[..., Any] = tf.function(function, autograph=False)
-        return wrapped
+        return _traced(function)
     if backend == "jax":
         import jax
 
         jitted: Callable[..., Any] = jax.jit(function)
         return jitted
     return function
+
+
+def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Trace once for tensors of each shape; a `tf.function` itself warns where many are made and called."""
+    import tensorflow as tf
+
+    graph = tf.function(function, autograph=False)
+    traces: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def run(*tensors: Tensor) -> Any:
+        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
+        if shapes not in traces:
+            traces[shapes] = graph.get_concrete_function(*tensors)
+        return traces[shapes](*tensors)
+
+    return run
 
 
 def _tensorflow(function: Function, x: Tensor) -> tuple[Tensor, Tensor]:
