@@ -15,7 +15,7 @@ import pytest
 from samplecnn_zoo.models import FrameLevelMel, FrameLevelRaw, SampleCNN, stage_outputs
 from samplecnn_zoo.visualize import ascend, ascent, log_spectra, shorten, sorted_spectra
 from samplecnn_zoo.visualize.ascent import Ascent
-from tests.presets import RATE, settle, tiny_model
+from tests.presets import RATE, scores, segments, settle, tiny_model
 
 Numbers = npt.NDArray[np.floating]
 
@@ -161,7 +161,8 @@ def test_a_filter_that_is_never_silent_shows_more_than_the_frame_rate_only_by_co
 def strongest_third(power: Numbers) -> npt.NDArray[np.intp]:
     """Which third of the frequencies has most of the power: low 0, middle 1, high 2."""
     thirds = np.array_split(power, 3, axis=-1)
-    return np.stack([third.mean(axis=-1) for third in thirds]).argmax(axis=0)
+    strongest: npt.NDArray[np.intp] = np.stack([third.mean(axis=-1) for third in thirds]).argmax(axis=0)
+    return strongest
 
 
 def test_filters_of_size_3_show_their_three_bands() -> None:
@@ -208,6 +209,18 @@ def test_a_frame_spans_what_the_model_itself_says(block: str) -> None:
     assert shorten.stage_strides(model) == {name: 72 // count for name, count in frames.items()}
     found = ascend(model, "stage3", samples=144, settings=Ascent(steps=1))
     assert found.waveforms.shape == (5, 144)
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage3", "stage4", "top"])
+def test_a_shortened_model_is_the_model(stage: str) -> None:
+    model = settle(SampleCNN((3, 2, 4, 3), num_tags=3, widths=[4, 5, 6, 7]))
+    before = model.get_layer(f"{stage}_relu").input
+    x = segments(5, samples=72)
+    wanted = scores(keras.Model(model.inputs[0], before), x)
+    np.testing.assert_allclose(scores(shorten.shortened(model, stage, 72), x), wanted, atol=1e-5)
+    if stage != "top":  # 5 samples more are no frame of it
+        longer = np.pad(x[:, :24], ((0, 0), (0, 5), (0, 0)))
+        assert shorten.shortened(model, stage, 29)(longer).shape[1] == 29 // (72 // wanted.shape[1])
 
 
 def test_one_frame_is_enough() -> None:

@@ -113,10 +113,12 @@ def draw_rates(path: Path, found: Mapping[str, Sequence[Spectra]]) -> Path:
             for one, stage in zip(row, spectra, strict=True):
                 _spectra(one, stage)
             _label_hertz(row[0], spectra[0])
-            row[0].set_ylabel(f"{name}\n(kHz)")
+            row[0].set_ylabel(f"{name}\nfrequency (kHz)")
         for one, stage in zip(grid[0], next(iter(found.values())), strict=True):
             one.set_title(stage.stage)
-        axes[0].figure.supxlabel(SORTED, fontsize=style.SMALL)
+        figure = axes[0].figure
+        figure.align_ylabels(grid[:, 0].tolist())
+        figure.supxlabel(SORTED, fontsize=style.SMALL)
 
     grid: dict[str, Any] = {"nrows": len(found), "ncols": stages, "sharey": "row"}
     return style.draw(path, 0.6 + 1.45 * len(found), plot, **grid)

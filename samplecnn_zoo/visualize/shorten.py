@@ -5,8 +5,10 @@ Models are made for one segment, 59,049 samples in the paper; their filters are 
 
 from collections.abc import Iterable
 from math import log
+from typing import Any
 
 import keras
+from keras import ops
 
 from samplecnn_zoo.models import stage_layers
 from samplecnn_zoo.models.blocks import Tensor
@@ -103,9 +105,30 @@ def shortened(model: keras.Model, stage: str, samples: int) -> keras.Model:
         )
     whole = keras.Model(model.inputs[0], before)
     name = model.inputs[0].name
-    short = keras.models.clone_model(whole, input_tensors=keras.Input((samples, 1), name=name))
+    waveform = keras.Input((samples, 1), name=name)
+    short = keras.models.clone_model(whole, input_tensors=waveform, clone_function=_again)
     short.set_weights(whole.get_weights())
     return short
+
+
+class _LargestOfBlocks(keras.layers.Layer):
+    """Max-pooling without overlap, as a maximum over an axis: its gradient is faster on a CPU."""
+
+    def __init__(self, size: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.size = size
+
+    def call(self, x: Tensor) -> Tensor:
+        """(batch, time, channels) -> (batch, time // size, channels)."""
+        frames = x.shape[1] // self.size
+        blocks = ops.reshape(x[:, : frames * self.size], (-1, frames, self.size, x.shape[2]))
+        return ops.max(blocks, axis=2)
+
+
+def _again(layer: keras.Layer) -> keras.Layer:
+    if isinstance(layer, keras.layers.MaxPooling1D):  # those of `models` neither overlap nor pad
+        return _LargestOfBlocks(layer.pool_size[0], name=layer.name, dtype=layer.dtype_policy)
+    return layer.__class__.from_config(layer.get_config())
 
 
 def _before_rectifying(model: keras.Model, stage: str) -> Tensor:

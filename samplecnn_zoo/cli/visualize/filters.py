@@ -92,6 +92,8 @@ def filters(
 
     They are found by gradient ascent from noise, for every filter; four a stage
     are drawn, from low ones to high ones.
+
+    Exit code: 0 it is drawn, 1 writing failed, 2 wrong use.
     """
     place = Place(output, arrays, overwrite)
     place.check()
@@ -122,6 +124,8 @@ def spectra(
     Each filter's input is found by gradient ascent from noise; the filters of a
     stage stand in the order of their spectra's peaks. The table holds those
     peaks against as many filters spread evenly over Hz, mel and Bark.
+
+    Exit code: 0 it is drawn, 1 writing failed, 2 wrong use.
     """
     place = Place(output, arrays, overwrite)
     place.check()
@@ -150,6 +154,8 @@ def rates(
 
     A row a preset, in the order given, each up to half its sample rate; stages
     1 to 4, which have filters of size 3 at all sample rates of the paper.
+
+    Exit code: 0 it is drawn, 1 writing failed, 2 wrong use.
     """
     place = Place(output, arrays, overwrite)
     place.check()
@@ -185,7 +191,8 @@ def _hear(names: Sequence[str], stages: str | None, samples: int | None, setting
 
     try:
         models = [(fetched(name), _open(name)) for name in names]
-        wanted = [stages.split(",") if stages else lowest_stages(model) for _, model in models]
+        named = list(dict.fromkeys(name.strip() for name in (stages or "").split(",")))
+        wanted = [named if stages else lowest_stages(model) for _, model in models]
         with Reporter("ascent", sum(map(len, wanted)), "stages") as reporter:
             return [
                 _heard(preset, model, own, samples, settings, reporter)
@@ -232,7 +239,7 @@ def _write(place: Place, heard: Sequence[Heard], draw: Callable[[], Path]) -> No
         if place.arrays:
             write_arrays(place.files[-1], _arrays(heard))
     except OSError as error:
-        fail(f"{error.filename or place.picture}: {error.strerror}", 1)
+        fail(f"{error.filename or place.picture}: {error.strerror or error}", 1)
     say(" and ".join(map(str, place.files)))
 
 
