@@ -111,7 +111,7 @@ def shortened(model: keras.Model, stage: str, samples: int) -> keras.Model:
     return short
 
 
-class _LargestOfBlocks(keras.layers.Layer):
+class _LargestOfBlocks(keras.layers.Layer):  # type: ignore[misc]  # Keras publishes no types
     """Max-pooling without overlap, as a maximum over an axis: its gradient is faster on a CPU."""
 
     def __init__(self, size: int, **options: Any) -> None:
