@@ -59,8 +59,8 @@ TENSORFLOW = {
 LIGHT = [
     "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
     ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
-    ".transfer.listener", ".visualize", ".visualize.map_page", ".visualize.maps", ".visualize.report",
-    ".visualize.saliency_figure", ".visualize.taggram", ".zoo",
+    ".transfer.listener", ".visualize", ".visualize.filter_figures", ".visualize.map_page", ".visualize.maps",
+    ".visualize.report", ".visualize.saliency_figure", ".visualize.spectra", ".visualize.taggram", ".zoo",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from samplecnn_zoo.cli.visualize.filters import filters, rates, spectra
 from samplecnn_zoo.cli.visualize.maps import song_map
 from samplecnn_zoo.cli.visualize.saliency import saliency
 from samplecnn_zoo.cli.visualize.taggram import taggram
@@ -14,6 +15,9 @@ def about() -> None:
     """Draw what a preset has learned and what it hears: png, svg or pdf, and the numbers behind it."""
 
 
+app.command()(filters)
+app.command()(spectra)
+app.command()(rates)
 app.command("map")(song_map)
 app.command()(saliency)
 app.command()(taggram)
