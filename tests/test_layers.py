@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "formats": set(),
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},
+    "demo": {"audio", "formats", "tagger"},
     "hear": {"audio", "engines", "tagger", "transfer", "zoo"},
     "transfer": {"bulk", "datasets", "engines", "files", "tagger", "training", "zoo"},
     "cli": {
@@ -36,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         "bulk",
         "datasets",
         "decoders",
+        "demo",
         "engines",
         "formats",
         "models",
@@ -50,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
 TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "hear.tensorflow_module", "training.distribution"}
 LIGHT = [
-    "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
+    "", ".audio", ".bulk", ".cli", ".datasets", ".demo", ".demo.server", ".engines", ".formats", ".hear", ".models", ".tagger",
     ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
     ".transfer.listener", ".visualize", ".visualize.report", ".zoo",
 ]  # fmt: skip

@@ -1,0 +1,140 @@
+"""The page itself, in gradio: what a visitor gives, and what comes of it."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from samplecnn_zoo.audio import AudioError
+from samplecnn_zoo.demo import drawing
+from samplecnn_zoo.demo.hearing import Limits, Refused, hear
+from samplecnn_zoo.demo.shelf import Shelf
+from samplecnn_zoo.demo.uploads import Uploads
+from samplecnn_zoo.tagger import Tagger
+
+TITLE = "What do you hear?"
+AT_ONCE = 2  # clips that are listened to at the same time; each takes all cores
+WAITING = 64  # and visitors who wait for their turn
+EXAMPLES = 6
+
+HINT = "Drop a song above, record a few seconds, or try one of the clips: what is heard will stand here."
+
+
+@dataclass(frozen=True)
+class Studio:
+    """All that the page works with.
+
+    Attributes:
+        taggers: By the names of their presets, the first one is chosen at the beginning.
+        shelf: The clips that come with the page.
+        limits: On what a visitor may bring.
+        uploads: Where that is held.
+    """
+
+    taggers: Mapping[str, Tagger]
+    shelf: Shelf
+    limits: Limits
+    uploads: Uploads
+
+    def listen(self, given: str | None, preset: str) -> tuple[str, str, str, str]:
+        """The four parts of the results for a file, in HTML; what goes wrong is told in the first."""
+        if not given:
+            return drawing.message(HINT, kind="hint"), "", "", ""
+        path = Path(given)
+        try:
+            with self.uploads.opened(path) as file:
+                heard = hear(self.taggers[preset], file, self.limits)
+        except (AudioError, Refused) as error:
+            return drawing.message(str(error)), "", "", ""
+        near = self.shelf.nearest(preset, heard.vector)
+        return drawing.taggram(heard), drawing.bars(heard), drawing.nearest(near), drawing.files(heard, near)
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """Return the page, not yet served."""
+    gr.set_static_paths([str(path) for path in studio.shelf.paths])  # served from where they are, never copied
+    with gr.Blocks(title=f"{TITLE} samplecnn_zoo", analytics_enabled=False) as page:
+        gr.HTML(_head(), padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3, min_width=320):
+                audio = _audio()
+                examples = _examples(studio.shelf)
+                over_time = gr.HTML(drawing.message(HINT, kind="hint"), elem_id="zoo-over-time", padding=False)
+            with gr.Column(scale=2, min_width=300):
+                preset = _presets(studio)
+                about = gr.HTML(_about(studio.taggers, next(iter(studio.taggers))), padding=False)
+                bars = gr.HTML(elem_id="zoo-tags", padding=False)
+        nearest = gr.HTML(elem_id="zoo-nearest", padding=False)
+        files = gr.HTML(elem_id="zoo-files", padding=False)
+        gr.HTML(_foot(studio.limits), padding=False)
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        for button, path in examples:
+            button.click(partial(str, path), outputs=audio, queue=False, **quiet)
+        preset.change(partial(_about, studio.taggers), preset, about, queue=False, **quiet)
+        gr.on(
+            [audio.change, preset.change],
+            studio.listen,
+            [audio, preset],
+            [over_time, bars, nearest, files],
+            concurrency_limit=AT_ONCE,
+            trigger_mode="always_last",
+            show_progress="minimal",
+            api_visibility="private",
+        )
+    page.queue(max_size=WAITING)
+    return page
+
+
+def _audio() -> gr.Audio:
+    return gr.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",
+        label="Your music",
+        editable=False,
+        buttons=[],
+        elem_id="zoo-audio",
+        waveform_options=gr.WaveformOptions(waveform_color="#9ca3af", waveform_progress_color="#4f46e5"),
+    )
+
+
+def _examples(shelf: Shelf) -> list[tuple[gr.Button, Path]]:
+    """A button for each of the first clips of the shelf."""
+    if not shelf.paths:
+        return []
+    with gr.Row(elem_id="zoo-examples"):
+        return [(gr.Button(drawing.title(path), size="sm", min_width=90), path) for path in shelf.paths[:EXAMPLES]]
+
+
+def _presets(studio: Studio) -> gr.Dropdown:
+    names = list(studio.taggers)
+    return gr.Dropdown(names, value=names[0], label="Who listens", elem_id="zoo-preset", filterable=False)
+
+
+def _about(taggers: Mapping[str, Tagger], name: str) -> str:
+    """What a preset says of itself."""
+    preset = taggers[name].preset
+    facts = [preset.description, f"Licence of the weights: {preset.license}."]
+    return f'<p class="zoo-about">{escape(" ".join(filter(None, facts)))}</p>'
+
+
+def _head() -> str:
+    return (
+        f'<header class="zoo-head"><h1>{TITLE}</h1><p>Drop a song, or record a few seconds. A small neural network '
+        "listens to the bare sound wave and says what it hears (instruments, style, mood, tempo, whatever it was "
+        "taught), how sure it is, and when.</p></header>"
+    )
+
+
+def _foot(limits: Limits) -> str:
+    return (
+        f'<footer class="zoo-foot"><p>Up to {limits.megabytes:g} MB and {limits.minutes:g} minutes: wav, mp3, '
+        "flac, ogg and more. Your audio is not kept: it is in memory for half an hour so that you can switch "
+        "networks, then forgotten, and no other computer than the one that serves this page gets it.</p>"
+        "<p>A score is no certainty: networks hear wrongly what they were never taught. Made with samplecnn_zoo.</p>"
+        "</footer>"
+    )
