@@ -52,7 +52,8 @@ ALLOWED: dict[str, set[str]] = {
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
 TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "hear.tensorflow_module", "training.distribution"}
 LIGHT = [
-    "", ".audio", ".bulk", ".cli", ".datasets", ".demo", ".demo.server", ".engines", ".formats", ".hear", ".models", ".tagger",
+    "", ".audio", ".bulk", ".cli", ".datasets", ".demo", ".demo.server", ".engines", ".formats", ".hear",
+    ".models", ".tagger",
     ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
     ".transfer.listener", ".visualize", ".visualize.report", ".zoo",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ def demo(
     presets: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Presets to choose from, names or folders, beside the bundled ones; the first one is chosen.",
+            help="Presets to choose from beside the bundled ones, names or folders; the first is chosen.",
             metavar="[PRESETS]...",
             show_default=False,
         ),
@@ -28,7 +28,7 @@ def demo(
     clips: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of audio: clips to try and to find similar ones among.  \\[default: the bundled ones]",
+            help="A folder of clips to try and to find similar ones among.  \\[default: the bundled]",
             metavar="DIR",
             show_default=False,
         ),

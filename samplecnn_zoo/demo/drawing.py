@@ -1,4 +1,4 @@
-"""Results as HTML: bars, a taggram as wide as the player above it, the nearest clips, files to keep.
+"""Results as HTML: bars, a waveform and a taggram on one axis of time, the nearest clips, files to keep.
 
 Colours come from the page's theme, so that all of it is light or dark with the page. Nothing here is fetched
 from anywhere: pictures and files to keep stand in the page as data.
@@ -27,8 +27,8 @@ from samplecnn_zoo.tagger import Taggram
 
 TOP = 12  # tags that are shown; the files to keep have all
 COLUMNS = 600  # of a taggram's picture
-INK = (79, 70, 229)  # red, green, blue of a score of 1; it is as opaque as the score is high
 
+Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -74,7 +74,7 @@ def bars(heard: Heard, top: int = TOP) -> str:
 
 
 def taggram(heard: Heard, top: int = TOP) -> str:
-    """The same tags over time; its left and right ends are the beginning and the end of the player's waveform."""
+    """The waveform and below it the same tags over time, with a line that goes along with the player."""
     gram = heard.taggram
     columns = over_time(gram, COLUMNS)
     place = {tag: row for row, tag in enumerate(gram.tags)}
@@ -89,9 +89,10 @@ def taggram(heard: Heard, top: int = TOP) -> str:
         f'<section class="zoo-taggram" data-duration="{gram.duration_s:.3f}" '
         f'data-percents="{json.dumps(percents, separators=(",", ":"))}">'
         "<h2>Over time</h2>"
-        '<p class="zoo-about">The darker, the surer. Play the clip and the line moves along; click a strip to '
-        "hear that moment.</p>"
-        f'<div class="zoo-strips">{"".join(rows)}<div class="zoo-cursor" hidden></div></div>'
+        '<p class="zoo-about">The stronger the colour, the surer. Play the clip and the line moves along; '
+        "click anywhere to hear that moment.</p>"
+        f'<div class="zoo-strips">{_waveform(heard.outline)}{"".join(rows)}'
+        '<div class="zoo-cursor" hidden></div></div>'
         f'<div class="zoo-axis" aria-hidden="true">{"".join(ticks)}</div></section>'
     )
 
@@ -118,12 +119,13 @@ def nearest(neighbours: Sequence[Neighbour]) -> str:
     cards = [
         f"<li><strong>{html.escape(title(one.path))}</strong>"
         f'<span class="zoo-score">{100 * one.similarity:.0f} % alike</span>'
-        f'<audio controls preload="none" src="/gradio_api/file={quote(str(one.path))}"></audio></li>'
+        f'<audio controls preload="none" src="gradio_api/file={quote(str(one.path))}"></audio></li>'
         for one in neighbours
     ]
     return (
-        '<section class="zoo-nearest"><h2>Sounds most like</h2><p class="zoo-about">Of the clips that come with '
-        f"this page, by what the network's last hidden layer makes of them.</p><ol>{''.join(cards)}</ol></section>"
+        '<section class="zoo-nearest"><h2>Sounds most like</h2><p class="zoo-about">Of the clips that come '
+        "with this page, by what the network's last hidden layer makes of them.</p>"
+        f"<ol>{''.join(cards)}</ol></section>"
     )
 
 
@@ -139,7 +141,7 @@ def files(heard: Heard, neighbours: Sequence[Neighbour]) -> str:
 
 
 def record(heard: Heard, neighbours: Sequence[Neighbour]) -> dict[str, Any]:
-    """The results, ready for JSON: the clip as `samplecnn tag` has it, all its tags, the taggram, the nearest."""
+    """The results, ready for JSON: the clip and its tags as `samplecnn tag` has them, taggram, nearest."""
     gram = heard.taggram
     return {
         "path": heard.clip.path.name,
@@ -174,19 +176,28 @@ def _link(name: str, kind: str, text: str, label: str) -> str:
     )
 
 
+def _waveform(outline: Floats) -> str:
+    points = [f"{at},{peak:.3f}" for at, peak in enumerate([*outline, outline[-1]])]
+    points += [f"{at},{-peak:.3f}" for at, peak in reversed([*enumerate([*outline, outline[-1]])])]
+    return (
+        f'<svg class="zoo-wave" viewBox="0 -1.02 {len(outline)} 2.04" preserveAspectRatio="none" role="img" '
+        f'aria-label="Waveform"><polygon points="{" ".join(points)}"/></svg>'
+    )
+
+
 def _strip(tag: str, scores: npt.NDArray[np.float64]) -> str:
     name = html.escape(tag)
     picture = base64.b64encode(_png(_pixels(scores))).decode()
     return (
         f'<div class="zoo-row"><span class="zoo-name">{name}</span><span class="zoo-now"></span>'
-        f'<img alt="{name} over time" src="data:image/png;base64,{picture}"></div>'
+        f'<span class="zoo-heat" role="img" aria-label="{name} over time">'
+        f'<span style="--heat:url(data:image/png;base64,{picture})"></span></span></div>'
     )
 
 
 def _pixels(scores: npt.NDArray[np.float64]) -> Bytes:
-    """A row of (1, columns, 4) pixels: one colour, as opaque as the score is high."""
-    pixels = np.empty((1, len(scores), 4), np.uint8)
-    pixels[..., :3] = INK
+    """A row of (1, columns, 4) pixels, as opaque as the score is high: a mask for the theme's colour."""
+    pixels = np.zeros((1, len(scores), 4), np.uint8)
     pixels[..., 3] = np.round(255 * np.clip(scores, 0, 1))
     return pixels
 
@@ -204,11 +215,11 @@ def _png(pixels: Bytes) -> bytes:
 
 
 def _ticks(duration_s: float, most: int = 6) -> list[float]:
-    """Round times from 0 on, at most about six.
+    """Round times from 0 on, at most about six, and none so late that its label would stick out.
 
     >>> _ticks(29.1)
     [0.0, 5.0, 10.0, 15.0, 20.0, 25.0]
     """
     steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 3600]
     step = next((step for step in steps if duration_s / step <= most), 3600)
-    return [float(second) for second in range(0, int(duration_s) + 1, step)]
+    return [float(second) for second in range(0, int(0.97 * duration_s) + 1, step)]

@@ -16,6 +16,7 @@ LEVEL = -1
 """The level that clips are compared by: the last hidden one."""
 
 FINEST_HOP_S = 0.25
+OUTLINE_COLUMNS = 480
 COLUMNS = 64  # a short clip is heard about so often, each segment overlapping the one before
 
 
@@ -28,7 +29,7 @@ class Limits:
     """What the page takes.
 
     Attributes:
-        megabytes: Of an uploaded file, 1 MB being 1,000,000 bytes.
+        megabytes: Of an uploaded file, 1 MB being 1024 times 1024 bytes.
         minutes: Of a clip.
     """
 
@@ -37,12 +38,14 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not (self.megabytes > 0 and self.minutes > 0):
-            raise ValueError(f"limits must be above 0, got {self.megabytes:g} MB and {self.minutes:g} minutes")
+            raise ValueError(
+                f"limits must be above 0, got {self.megabytes:g} MB and {self.minutes:g} minutes"
+            )
 
     @property
     def bytes(self) -> int:
         """Of an uploaded file."""
-        return round(self.megabytes * 1e6)
+        return round(self.megabytes * 1024**2)
 
     def check(self, seconds: float) -> None:
         """Refuse a clip of more minutes.
@@ -52,25 +55,35 @@ class Limits:
         """
         if seconds > 60 * self.minutes:
             raise Refused(
-                f"This clip is longer than {self.minutes:g} minutes, the most that this page takes: cut it, or "
-                "tag the file with the command `samplecnn tag`, which has no limit."
+                f"This clip is longer than {self.minutes:g} minutes, the most that this page takes: cut it, "
+                "or tag the file with the command samplecnn tag, which has no limit."
             )
 
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """A clip that was listened to; `vector` is (channels,), the clip's features at `LEVEL`."""
+    """A clip that was listened to.
+
+    Attributes:
+        preset: Who listened.
+        clip: All tags of the clip.
+        taggram: Their scores over time.
+        vector: (channels,), its features at `LEVEL`.
+        outline: (columns,), the largest absolute sample of each equal part of the clip, 1 for the loudest.
+    """
 
     preset: str
     clip: ClipTags
     taggram: Taggram
     vector: Floats
+    outline: Floats
 
 
 def hear(tagger: Tagger, path: Path, limits: Limits) -> Heard:
-    """Listen to a file: its tags are those of `Tagger.tag_file`, the taggram's segments overlap in a short clip.
+    """Listen to a file: its tags are those of `Tagger.tag_file`.
 
-    The decoded clip is held in memory, which is what the limit on its length bounds.
+    The segments of the taggram overlap where the clip is short, so that there is something to see. The decoded
+    clip is held in memory, which is what the limit on its length bounds.
 
     Raises:
         AudioError: If the file cannot be heard; its path is the bare name, as the visitor knows it.
@@ -84,7 +97,18 @@ def hear(tagger: Tagger, path: Path, limits: Limits) -> Heard:
     scores, vector = _means(tagger, samples)
     duration_s = len(samples) / tagger.preset.sample_rate
     clip = ClipTags(Path(path.name), duration_s, ranked(tagger.preset.tags, scores, None))
-    return Heard(tagger.preset.name, clip, _taggram(tagger, samples, clip), vector)
+    return Heard(tagger.preset.name, clip, _taggram(tagger, samples, clip), vector, outline(samples))
+
+
+def outline(samples: Floats, columns: int = OUTLINE_COLUMNS) -> Floats:
+    """The largest absolute value in each of `columns` equal parts, as a share of the largest of all.
+
+    >>> outline(np.array([0.1, -0.2, 0.4, 0.0], np.float32), 2).tolist()
+    [0.5, 1.0]
+    """
+    starts = np.arange(min(columns, len(samples))) * len(samples) // min(columns, len(samples))
+    peaks: Floats = np.maximum.reduceat(np.abs(samples), starts)
+    return peaks / max(float(peaks.max()), 1e-9)
 
 
 def vector_of(tagger: Tagger, path: Path) -> Floats:

@@ -1,7 +1,6 @@
 """The page itself, in gradio: what a visitor gives, and what comes of it."""
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -17,7 +16,7 @@ from samplecnn_zoo.demo.shelf import Shelf
 from samplecnn_zoo.demo.uploads import Uploads
 from samplecnn_zoo.tagger import Tagger
 
-TITLE = "What do you hear?"
+TITLE = "What does it hear in your music?"
 AT_ONCE = 2  # clips that are listened to at the same time; each takes all cores
 WAITING = 64  # and visitors who wait for their turn
 EXAMPLES = 6
@@ -51,20 +50,25 @@ class Studio:
                 heard = hear(self.taggers[preset], file, self.limits)
         except (AudioError, Refused) as error:
             return drawing.message(str(error)), "", "", ""
-        near = self.shelf.nearest(preset, heard.vector)
+        near = self.shelf.nearest(preset, heard.vector, but=path)
         return drawing.taggram(heard), drawing.bars(heard), drawing.nearest(near), drawing.files(heard, near)
 
 
 def build(studio: Studio) -> gr.Blocks:
     """Return the page, not yet served."""
-    gr.set_static_paths([str(path) for path in studio.shelf.paths])  # served from where they are, never copied
-    with gr.Blocks(title=f"{TITLE} samplecnn_zoo", analytics_enabled=False) as page:
+    gr.set_static_paths(
+        [str(path) for path in studio.shelf.paths]
+    )  # served from where they are, never copied
+    with gr.Blocks(title=f"{TITLE} · samplecnn_zoo", analytics_enabled=False) as page:
         gr.HTML(_head(), padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 audio = _audio()
                 examples = _examples(studio.shelf)
-                over_time = gr.HTML(drawing.message(HINT, kind="hint"), elem_id="zoo-over-time", padding=False)
+                gr.HTML(_refusal(studio.limits), padding=False)
+                over_time = gr.HTML(
+                    drawing.message(HINT, kind="hint"), elem_id="zoo-over-time", padding=False
+                )
             with gr.Column(scale=2, min_width=300):
                 preset = _presets(studio)
                 about = gr.HTML(_about(studio.taggers, next(iter(studio.taggers))), padding=False)
@@ -98,7 +102,8 @@ def _audio() -> gr.Audio:
         editable=False,
         buttons=[],
         elem_id="zoo-audio",
-        waveform_options=gr.WaveformOptions(waveform_color="#9ca3af", waveform_progress_color="#4f46e5"),
+        # Its own waveform scrolls where a clip is long; the one that is drawn over the tags always fits them.
+        waveform_options=gr.WaveformOptions(show_recording_waveform=False),
     )
 
 
@@ -106,13 +111,18 @@ def _examples(shelf: Shelf) -> list[tuple[gr.Button, Path]]:
     """A button for each of the first clips of the shelf."""
     if not shelf.paths:
         return []
+    gr.HTML('<p class="zoo-try">Or try one of these:</p>', padding=False)
     with gr.Row(elem_id="zoo-examples"):
-        return [(gr.Button(drawing.title(path), size="sm", min_width=90), path) for path in shelf.paths[:EXAMPLES]]
+        return [
+            (gr.Button(drawing.title(path), size="sm", min_width=90), path) for path in shelf.paths[:EXAMPLES]
+        ]
 
 
 def _presets(studio: Studio) -> gr.Dropdown:
     names = list(studio.taggers)
-    return gr.Dropdown(names, value=names[0], label="Who listens", elem_id="zoo-preset", filterable=False)
+    return gr.Dropdown(
+        names, value=names[0], label="The network that listens", elem_id="zoo-preset", filterable=False
+    )
 
 
 def _about(taggers: Mapping[str, Tagger], name: str) -> str:
@@ -122,19 +132,25 @@ def _about(taggers: Mapping[str, Tagger], name: str) -> str:
     return f'<p class="zoo-about">{escape(" ".join(filter(None, facts)))}</p>'
 
 
+def _refusal(limits: Limits) -> str:
+    """Where the page itself says that a file is too large, before it is sent."""
+    look = 'class="zoo-message zoo-error" role="alert"'
+    return f'<p id="zoo-refusal" {look} data-bytes="{limits.bytes}" hidden></p>'
+
+
 def _head() -> str:
     return (
-        f'<header class="zoo-head"><h1>{TITLE}</h1><p>Drop a song, or record a few seconds. A small neural network '
-        "listens to the bare sound wave and says what it hears (instruments, style, mood, tempo, whatever it was "
-        "taught), how sure it is, and when.</p></header>"
+        f'<header class="zoo-head"><h1>{TITLE}</h1><p>Drop a song, or record a few seconds. A small neural '
+        "network listens to the bare sound wave and says what it hears (instruments, style, mood, tempo, "
+        "whatever it was taught), how sure it is, and when.</p></header>"
     )
 
 
 def _foot(limits: Limits) -> str:
     return (
-        f'<footer class="zoo-foot"><p>Up to {limits.megabytes:g} MB and {limits.minutes:g} minutes: wav, mp3, '
-        "flac, ogg and more. Your audio is not kept: it is in memory for half an hour so that you can switch "
-        "networks, then forgotten, and no other computer than the one that serves this page gets it.</p>"
-        "<p>A score is no certainty: networks hear wrongly what they were never taught. Made with samplecnn_zoo.</p>"
-        "</footer>"
+        f'<footer class="zoo-foot"><p>Up to {limits.megabytes:g} MB and {limits.minutes:g} minutes: wav, '
+        "mp3, flac, ogg and more. Your audio is not kept: it is in memory for half an hour so that you can "
+        "switch networks, then forgotten, and no other computer than the one that serves this page gets it.</p>"
+        "<p>A score is no certainty: networks hear wrongly what they were never taught. Made with "
+        "samplecnn_zoo.</p></footer>"
     )

@@ -28,6 +28,10 @@ class Address:
     port: int | None = None
 
 
+USUAL_LIMITS = Limits()
+THIS_COMPUTER = Address()
+
+
 def can_serve() -> bool:
     """Tell whether gradio is installed, without importing it."""
     return find_spec("gradio") is not None
@@ -37,8 +41,8 @@ def serve(
     taggers: Sequence[Tagger],
     shelf: Shelf,
     *,
-    limits: Limits = Limits(),
-    address: Address = Address(),
+    limits: Limits = USUAL_LIMITS,
+    address: Address = THIS_COMPUTER,
     ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve the page until Ctrl-C or SIGTERM; nothing that visitors brought is left then.

@@ -18,7 +18,7 @@ OnError = Callable[[AudioError], object]
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A clip of the shelf and how much it sounds like another: the cosine between their features, 1 the same."""
+    """A clip of the shelf, and how much it sounds like another: the cosine of their features, 1 for the same."""
 
     path: Path
     similarity: float
@@ -31,12 +31,18 @@ class Shelf:
     paths: tuple[Path, ...] = ()
     vectors: Mapping[str, Floats] = field(default_factory=dict)
 
-    def nearest(self, preset: str, vector: Floats, top: int = 3) -> list[Neighbour]:
-        """The `top` clips that sound most like the one of this vector (channels,), the nearest first."""
+    def nearest(
+        self, preset: str, vector: Floats, *, top: int = 3, but: Path | None = None
+    ) -> list[Neighbour]:
+        """The `top` clips that sound most like the one of this vector (channels,), the nearest first.
+
+        `but` is left out: the clip itself, where it is one of these.
+        """
         if not self.paths:
             return []
         cosines = self.vectors[preset] @ _unit(vector)
-        return [Neighbour(self.paths[row], float(cosines[row])) for row in np.argsort(-cosines)[:top]]
+        found = [Neighbour(self.paths[row], float(cosines[row])) for row in np.argsort(-cosines)]
+        return [one for one in found if one.path != but][:top]
 
 
 def clips_dir() -> Path | None:
@@ -67,7 +73,8 @@ def fill(
     rows = dict(_rows(taggers, progress(found), on_error))
     stacks = zip(*rows.values(), strict=True)
     return Shelf(
-        tuple(rows), {tagger.preset.name: np.stack(stack) for tagger, stack in zip(taggers, stacks, strict=False)}
+        tuple(rows),
+        {tagger.preset.name: np.stack(stack) for tagger, stack in zip(taggers, stacks, strict=False)},
     )
 
 

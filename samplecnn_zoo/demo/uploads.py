@@ -1,10 +1,11 @@
 """What visitors bring: held in memory for a while, and on the disk only while it is decoded.
 
-Gradio writes an upload to a folder and leaves it there. Here it is read when it is first listened to and its
-file is gone; the same clip can then be heard again, with another preset, and the browser's player gets it, for
-as long as memory holds it. What nobody ever listened to goes when it is old.
+Gradio writes an upload to a folder and leaves it there. Here it is read when it is first asked for, and its
+file is gone; the same clip can then be heard again, with another preset, and the browser's player gets it,
+for as long as memory holds it. What nobody ever asked for goes when it is old.
 """
 
+import asyncio
 import mimetypes
 import re
 import shutil
@@ -62,7 +63,7 @@ class Uploads:
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[Path]:
-        """Give a file with the content of an upload, which is removed at the end, or one of the page's own clips.
+        """Give a file with the content of an upload, removed at the end, or one of the page's own clips.
 
         Raises:
             Refused: If there is no such upload, or it was forgotten.
@@ -77,7 +78,7 @@ class Uploads:
             yield file
 
     def data(self, path: Path) -> bytes:
-        """The content of an upload, which from now on is in memory alone.
+        """The content of an upload, which is in memory alone from now on.
 
         Raises:
             Refused: If there is no such upload, or it was forgotten.
@@ -90,15 +91,11 @@ class Uploads:
                     path.parent.rmdir()
             held = self._held.get(path)
             if held is None:
-                raise Refused("This page has forgotten the clip, as it does after a while. Please drop it again.")
+                raise Refused(
+                    "This page has forgotten the clip, as it does after a while. Please drop it again."
+                )
             self._remember(path, held.data)
             return held.data
-
-    def held(self, path: Path) -> bytes | None:
-        """The content of an upload that is in memory; None when it is not."""
-        with self._lock:
-            held = self._held.get(path)
-            return held.data if held else None
 
     def sweep(self) -> None:
         """Forget what was not heard for long, and remove what was never heard: left by visitors who went."""
@@ -135,27 +132,33 @@ class Uploads:
 
 
 class Player:
-    """ASGI middleware: gives the browser's player an upload that is in memory and no longer on the disk."""
+    """ASGI middleware: gives the browser's player an upload from memory, as its file may go at any moment."""
 
     def __init__(self, app: Application, uploads: Uploads) -> None:
         self._app = app
         self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for an upload; pass on any other."""
         asked = _FILE.fullmatch(scope["path"]) if scope["type"] == "http" else None
-        data = self._uploads.held(Path(asked["path"])) if asked else None
-        if asked is None or data is None:
+        path = Path(asked["path"]) if asked else None
+        if path is None or not path.is_relative_to(self._uploads.folder):
             await self._app(scope, receive, send)
             return
-        status, headers, body = _answer(data, asked["path"], dict(scope["headers"]).get(b"range", b"").decode())
+        try:
+            data = await asyncio.to_thread(self._uploads.data, path)
+        except Refused:
+            status, headers, body = 404, {"content-length": "0"}, b""
+        else:
+            status, headers, body = _answer(data, path, dict(scope["headers"]).get(b"range", b"").decode())
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def _answer(data: bytes, name: str, wanted: str) -> tuple[int, dict[str, str], bytes]:
+def _answer(data: bytes, path: Path, wanted: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body for a file or the range of it that is wanted."""
-    kind = mimetypes.guess_type(name)[0] or ""
+    kind = mimetypes.guess_type(path)[0] or ""
     headers = {
         # A page that somebody uploads must never run as one of ours.
         "content-type": kind if kind.startswith(("audio/", "video/")) else "application/octet-stream",
