@@ -82,8 +82,8 @@ class Heard:
 def hear(tagger: Tagger, path: Path, limits: Limits) -> Heard:
     """Listen to a file: its tags are those of `Tagger.tag_file`.
 
-    The segments of the taggram overlap where the clip is short, so that there is something to see. The decoded
-    clip is held in memory, which is what the limit on its length bounds.
+    The segments of the taggram overlap where the clip is short, so that there is something to see. The
+    decoded clip is held in memory, which is what the limit on its length bounds.
 
     Raises:
         AudioError: If the file cannot be heard; its path is the bare name, as the visitor knows it.

@@ -21,7 +21,7 @@ AT_ONCE = 2  # clips that are listened to at the same time; each takes all cores
 WAITING = 64  # and visitors who wait for their turn
 EXAMPLES = 6
 
-HINT = "Drop a song above, record a few seconds, or try one of the clips: what is heard will stand here."
+HINT = "Drop a song or record a few seconds above: what is heard will stand here."
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _foot(limits: Limits) -> str:
     return (
         f'<footer class="zoo-foot"><p>Up to {limits.megabytes:g} MB and {limits.minutes:g} minutes: wav, '
         "mp3, flac, ogg and more. Your audio is not kept: it is in memory for half an hour so that you can "
-        "switch networks, then forgotten, and no other computer than the one that serves this page gets it.</p>"
+        "switch networks, then forgotten, and no computer but the one that serves this page gets it.</p>"
         "<p>A score is no certainty: networks hear wrongly what they were never taught. Made with "
         "samplecnn_zoo.</p></footer>"
     )

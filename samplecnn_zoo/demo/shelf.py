@@ -18,7 +18,7 @@ OnError = Callable[[AudioError], object]
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A clip of the shelf, and how much it sounds like another: the cosine of their features, 1 for the same."""
+    """A clip of the shelf and how much it sounds like another: the cosine of their features, at most 1."""
 
     path: Path
     similarity: float

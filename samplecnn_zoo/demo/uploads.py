@@ -86,9 +86,7 @@ class Uploads:
         with self._lock:
             if path.is_relative_to(self.folder) and path.is_file():
                 self._remember(path, path.read_bytes())
-                path.unlink()
-                with suppress(OSError):  # another upload of the same bytes under another name
-                    path.parent.rmdir()
+                path.unlink()  # its folder stays: the same bytes may be arriving in it once more
             held = self._held.get(path)
             if held is None:
                 raise Refused(
@@ -104,9 +102,9 @@ class Uploads:
             for path in [path for path, held in self._held.items() if held.until < now]:
                 del self._held[path]
         for file in self.folder.rglob("*"):
-            with suppress(OSError):  # gone meanwhile, or a folder that is in use
-                if file.stat().st_mtime < time.time() - STRAY_S:
-                    file.rmdir() if file.is_dir() else file.unlink()
+            with suppress(OSError):  # gone meanwhile
+                if file.is_file() and file.stat().st_mtime < time.time() - STRAY_S:
+                    file.unlink()
 
     def keep_swept(self, every_s: float = 60.0) -> None:
         """Sweep from time to time, in a thread of its own, until `close`."""
