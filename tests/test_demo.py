@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,8 +29,7 @@ from samplecnn_zoo.demo import drawing, server, shelf
 from samplecnn_zoo.demo.hearing import Heard, Limits, Refused, hear, outline, vector_of
 from samplecnn_zoo.demo.shelf import Neighbour, Shelf
 from samplecnn_zoo.demo.uploads import HELD_BYTES, Player, Uploads
-from samplecnn_zoo.zoo.preset import SegmentRule
-from tests.presets import RATE, save_tiny
+from tests.presets import PRESET, RATE, edit, save_tiny
 from tests.sounds import hostile, noise, tone, without_xing, write
 
 ROOT = Path(__file__).parents[1]
@@ -77,8 +77,10 @@ def test_it_hears_what_the_tagger_hears(tagger: Tagger, folder: Path, heard: Hea
     assert heard.preset == "tiny.one"
 
 
-def test_an_even_rule_counts_for_the_score_and_not_over_time(tmp_path: Path) -> None:
-    save_tiny(tmp_path / "even", segment_rule=SegmentRule("even", windows=2))
+def test_an_even_rule_counts_for_the_score_and_not_over_time(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "tiny", tmp_path / "even")
+    rule = {"kind": "even", "windows": 2}
+    edit(tmp_path / "even" / PRESET, lambda record: record.update(segment_rule=rule))
     tagger = Tagger(tmp_path / "even")
     path = write(tmp_path / "long.wav", noise(3.0, RATE), RATE)
     heard = hear(tagger, path, LIMITS)
@@ -87,9 +89,7 @@ def test_an_even_rule_counts_for_the_score_and_not_over_time(tmp_path: Path) -> 
     assert len(heard.taggram.start_s) > 30
 
 
-def test_a_short_clip_is_heard_over_time_with_segments_that_overlap(tmp_path: Path) -> None:
-    save_tiny(tmp_path / "slow")
-    tagger = Tagger(tmp_path / "slow")
+def test_a_short_clip_is_heard_over_time_with_segments_that_overlap(tagger: Tagger, tmp_path: Path) -> None:
     path = write(tmp_path / "short.wav", noise(0.15, RATE), RATE)
     gram = hear(tagger, path, LIMITS).taggram
     assert gram.start_s[-1] + gram.segment_s == pytest.approx(0.15, abs=1e-4)
@@ -433,12 +433,13 @@ def test_wrong_use_is_one_line(monkeypatch: pytest.MonkeyPatch, arguments: list[
     assert code == 2 and line in told and told.count("\n") == 1
 
 
-def test_two_presets_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_two_presets_of_one_name_are_refused(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
     monkeypatch.setattr(server, "find_spec", lambda name: True)
-    for place in ("a", "b"):
-        save_tiny(tmp_path / place, name="tiny.twin")
-    code, told = quick(tmp_path / "a", tmp_path / "b")
-    assert code == 2 and "more than one of the presets is called tiny.twin" in told
+    shutil.copytree(folder / "tiny", tmp_path / "twin")
+    code, told = quick(folder / "tiny", tmp_path / "twin")
+    assert code == 2 and "more than one of the presets is called tiny.one" in told
 
 
 # The Space
