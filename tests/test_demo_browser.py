@@ -11,14 +11,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from samplecnn_zoo import Tagger
+from samplecnn_zoo.cli import app
 from tests.presets import RATE, TAGS, save_tiny
 from tests.sounds import noise, tone, write
 
@@ -102,6 +105,18 @@ def server(folder: Path) -> Iterator[Server]:
     limits = ["--max-mb", 3, "--max-minutes", 1]
     with serve(folder / "temporary", *command(folder, *limits)) as server:
         yield server
+        assert_nothing_is_left(server, signal.SIGINT, 130)
+
+
+def assert_nothing_is_left(server: Server, sent: signal.Signals, code: int) -> None:
+    """End a server, and see that an upload that nobody heard goes with it."""
+    (uploaded,) = post(server, "unheard.wav", b"unheard")
+    assert Path(uploaded) in server.files()
+    server.process.send_signal(sent)
+    _, told = server.process.communicate(timeout=60)
+    assert server.process.returncode == code
+    assert "Traceback" not in told
+    assert not [path for path in server.temporary.iterdir() if path.name.startswith("samplecnn-demo-")]
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +187,13 @@ def visitor(chromium: Any, server: Server) -> Iterator[Visitor]:
     assert not server.files()
 
 
+@cache
+def tagger(preset: Path) -> Tagger:
+    return Tagger(preset)
+
+
 def percents(preset: Path, path: Path) -> dict[str, int]:
-    return {tag.tag: round(100 * tag.score) for tag in Tagger(preset).tag_file(path).tags}
+    return {tag.tag: round(100 * tag.score) for tag in tagger(preset).tag_file(path).tags}
 
 
 @pytest.mark.parametrize("name", ["song.wav", "other.mp3"])
@@ -184,7 +204,7 @@ def test_what_is_heard_is_seen_and_can_be_kept(visitor: Visitor, folder: Path, n
     assert page.locator(".zoo-row").count() == len(TAGS)
     assert page.locator(".zoo-nearest li").count() == 2
     results = json.loads(visitor.download("Everything (JSON)"))
-    clip = Tagger(folder / "one").tag_file(folder / name)
+    clip = tagger(folder / "one").tag_file(folder / name)
     assert (results["preset"], results["path"]) == ("tiny.one", name)
     assert results["duration_s"] == pytest.approx(clip.duration_s, abs=1e-6)
     assert {tag["tag"]: tag["score"] for tag in results["tags"]} == pytest.approx(
@@ -330,32 +350,17 @@ def test_it_listens_on_this_computer_alone(server: Server) -> None:
     assert config["analytics_enabled"] is False and not config.get("share")
 
 
-def test_a_port_that_is_taken_is_one_line(server: Server, folder: Path) -> None:
+def test_a_port_that_is_taken_is_one_line(server: Server) -> None:
     port = server.url.rstrip("/").rpartition(":")[2]
-    run = subprocess.run(
-        [sys.executable, *map(str, command(folder, "--port", port))], capture_output=True, text=True
-    )
-    assert run.returncode == 2 and run.stderr.count("\n") == 1
-    assert f"port {port}" in run.stderr
+    run = CliRunner().invoke(app, ["demo", "--port", port])
+    assert run.exit_code == 2
+    assert run.stderr == f"samplecnn: 127.0.0.1, port {port}: Address already in use\n"
 
 
-@pytest.mark.parametrize("sent, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_nothing_is_left_when_the_server_ends(
-    folder: Path, tmp_path: Path, sent: signal.Signals, code: int
-) -> None:
-    with serve(tmp_path / "temporary", *command(folder)) as server:
-        (uploaded,) = post(server, "song.wav", (folder / "song.wav").read_bytes())
-        assert Path(uploaded) in server.files()
-        server.process.send_signal(sent)
-        _, told = server.process.communicate(timeout=30)
-        assert server.process.returncode == code
-        assert "Traceback" not in told
-        assert not [path for path in server.temporary.iterdir() if path.name.startswith("samplecnn-demo-")]
-
-
-def test_the_space_serves_the_page(tmp_path: Path) -> None:
+def test_the_space_serves_the_page_and_leaves_nothing(tmp_path: Path) -> None:
     address = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": "7999"}
     with serve(tmp_path / "temporary", SPACE / "app.py", **address) as server:
         assert server.url == "http://127.0.0.1:7999/"
         with urllib.request.urlopen(server.url) as answer:
             assert "What does it hear in your music?" in answer.read().decode()
+        assert_nothing_is_left(server, signal.SIGTERM, 143)

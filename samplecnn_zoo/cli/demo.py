@@ -57,17 +57,18 @@ def demo(
     It ends with Ctrl-C (exit code 130).
     """
     from samplecnn_zoo.demo.hearing import Limits
-    from samplecnn_zoo.demo.server import INSTALL, Address, can_serve, serve
+    from samplecnn_zoo.demo.server import INSTALL, Address, can_serve, check_free, serve
 
     if not can_serve():
         fail(f"the page needs gradio: {INSTALL}")
     if clips is not None and not clips.is_dir():
         fail(f"--clips {clips}: there is no such folder")
     try:
-        limits = Limits(max_mb, max_minutes)
+        limits, address = Limits(max_mb, max_minutes), Address(host, port)
+        check_free(address)
         taggers = _taggers(presets or [], engine)
         shelf = _shelf(taggers, clips)
-        serve(taggers, shelf, limits=limits, address=Address(host, port), ready=_ready)
+        serve(taggers, shelf, limits=limits, address=address, ready=_ready)
     except KeyboardInterrupt:
         fail("stopped", INTERRUPTED)
     except OSError as error:

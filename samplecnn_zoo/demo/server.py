@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -35,6 +36,18 @@ THIS_COMPUTER = Address()
 def can_serve() -> bool:
     """Tell whether gradio is installed, without importing it."""
     return find_spec("gradio") is not None
+
+
+def check_free(address: Address) -> None:
+    """See that the page can be served there, before there is work that could be in vain.
+
+    Raises:
+        OSError: The port is taken, or the host is not this computer's.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address.host, address.port or 0))
 
 
 def serve(
