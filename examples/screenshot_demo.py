@@ -18,7 +18,6 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-CLIP = Path(__file__).parent / "audio" / "saints.ogg"
 LOOKS = {"demo.png": "light", "demo-dark.png": "dark"}
 
 
@@ -27,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("presets", nargs="*", help="as for samplecnn demo")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs"), help="the folder of the pictures")
-    parser.add_argument("--clip", type=Path, default=CLIP)
+    parser.add_argument("--clip", type=Path, help="a file to drop; else the last of the page's own is tried")
     parser.add_argument("--width", type=int, default=1160, help="of the window")
     parser.add_argument("--colours", type=int, default=128, help="in a picture: few make a small file")
     options = parser.parse_args()
@@ -58,12 +57,14 @@ def served(presets: list[str]) -> Iterator[str]:
             server.wait()
 
 
-def listen(page: Page, clip: Path) -> None:
-    """Drop a clip, wait for what is heard, and play it to somewhere in its first half."""
-    page.set_input_files("#zoo-audio input[type=file]", clip)
+def listen(page: Page, clip: Path | None) -> None:
+    """Drop or try a clip, wait for what is heard, and play it to somewhere in its first half."""
+    if clip is None:
+        page.locator("#zoo-examples button").last.click()
+    else:
+        page.set_input_files("#zoo-audio input[type=file]", clip)
     page.wait_for_selector(".zoo-taggram")
-    page.wait_for_selector("#zoo-audio #waveform")
-    page.wait_for_timeout(1500)  # the player draws its waveform
+    page.wait_for_function("document.querySelector('#zoo-audio audio[src]').readyState > 0")
     strips = page.locator(".zoo-strips")
     box = strips.bounding_box() or {"width": 0, "height": 0}
     strips.click(position={"x": 0.4 * box["width"], "y": 0.5 * box["height"]})
