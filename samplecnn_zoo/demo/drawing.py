@@ -53,7 +53,7 @@ def clock(seconds: float) -> str:
 
 
 def message(text: str, *, kind: str = "error") -> str:
-    """A line for the visitor: an "error", or a "hint"."""
+    """A line for the visitor: an "error", a "hint", or that the page is "busy"."""
     role = "alert" if kind == "error" else "status"
     return f'<p class="zoo-message zoo-{kind}" role="{role}">{html.escape(text)}</p>'
 

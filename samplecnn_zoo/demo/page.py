@@ -1,6 +1,6 @@
 """The page itself, in gradio: what a visitor gives, and what comes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -15,6 +15,9 @@ from samplecnn_zoo.demo.hearing import Limits, Refused, hear
 from samplecnn_zoo.demo.shelf import Shelf
 from samplecnn_zoo.demo.uploads import Uploads
 from samplecnn_zoo.tagger import Tagger
+
+Parts = tuple[str, str, str, str]
+"""Of the results, in HTML: over time, in the whole clip, the nearest clips, files to keep."""
 
 TITLE = "What does it hear in your music?"
 AT_ONCE = 2  # clips that are listened to at the same time; each takes all cores
@@ -40,11 +43,17 @@ class Studio:
     limits: Limits
     uploads: Uploads
 
-    def listen(self, given: str | None, preset: str) -> tuple[str, str, str, str]:
-        """The four parts of the results for a file, in HTML; what goes wrong is told in the first."""
+    def listen(self, given: str | None, preset: str) -> Iterator[Parts]:
+        """Yield what to show while a file is listened to, and then what was heard."""
         if not given:
-            return drawing.message(HINT, kind="hint"), "", "", ""
+            yield drawing.message(HINT, kind="hint"), "", "", ""
+            return
         path = Path(given)
+        yield drawing.message(f"Listening to {path.name} …", kind="busy"), "", "", ""
+        yield self._heard(path, preset)
+
+    def _heard(self, path: Path, preset: str) -> Parts:
+        """The results for a file; what goes wrong is told in their first part."""
         try:
             with self.uploads.opened(path) as file:
                 heard = hear(self.taggers[preset], file, self.limits)
