@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -358,9 +359,12 @@ def test_a_port_that_is_taken_is_one_line(server: Server) -> None:
 
 
 def test_the_space_serves_the_page_and_leaves_nothing(tmp_path: Path) -> None:
-    address = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": "7999"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
     with serve(tmp_path / "temporary", SPACE / "app.py", **address) as server:
-        assert server.url == "http://127.0.0.1:7999/"
+        assert server.url == f"http://127.0.0.1:{port}/"
         with urllib.request.urlopen(server.url) as answer:
             assert "What does it hear in your music?" in answer.read().decode()
         assert_nothing_is_left(server, signal.SIGTERM, 143)
