@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "formats": set(),
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},
+    "demo": {"audio", "formats", "tagger"},
     "hear": {"audio", "engines", "tagger", "transfer", "zoo"},
     "transfer": {"bulk", "datasets", "engines", "files", "tagger", "training", "zoo"},
     "cli": {
@@ -36,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         "bulk",
         "datasets",
         "decoders",
+        "demo",
         "engines",
         "files",
         "formats",
@@ -57,7 +59,8 @@ TENSORFLOW = {
     "visualize.gradients",
 }
 LIGHT = [
-    "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
+    "", ".audio", ".bulk", ".cli", ".datasets", ".demo", ".demo.server", ".engines", ".formats", ".hear",
+    ".models", ".tagger",
     ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
     ".transfer.listener", ".visualize", ".visualize.filter_figures", ".visualize.map_page", ".visualize.maps",
     ".visualize.report", ".visualize.saliency_figure", ".visualize.spectra", ".visualize.taggram", ".zoo",

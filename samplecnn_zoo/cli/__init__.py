@@ -4,6 +4,7 @@ from samplecnn_zoo.cli import visualize
 from samplecnn_zoo.cli.commands import app, main
 from samplecnn_zoo.cli.convert import convert
 from samplecnn_zoo.cli.datasets import datasets
+from samplecnn_zoo.cli.demo import demo
 from samplecnn_zoo.cli.evaluate import evaluate
 from samplecnn_zoo.cli.experiment import experiment
 from samplecnn_zoo.cli.finetune import finetune
@@ -18,6 +19,7 @@ app.command()(evaluate)
 app.command()(train)
 app.command()(finetune)
 app.command()(experiment)
+app.command()(demo)
 app.command()(card)
 app.command()(push)
 app.add_typer(visualize.app, name="visualize")

@@ -1,6 +1,6 @@
 """What the commands that look at clips share: the output and its format, a waveform, what goes wrong."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,32 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail
-from samplecnn_zoo.cli.visualize.place import PICTURES
 
 if TYPE_CHECKING:
     from samplecnn_zoo.visualize.outline import Columns
 
 FileArgument = Annotated[Path, typer.Argument(help="An audio file.", metavar="FILE")]
-
-
-def check_output(output: Path, endings: Sequence[str], overwrite: bool) -> str:
-    """Return what the name of an output ends in; end the command now when it can't be written."""
-    from samplecnn_zoo.visualize import style
-
-    ending = output.suffix.lower()
-    if ending not in endings:
-        fail(f"{output}: the name of an output ends in one of {', '.join(endings)}")
-    if output.is_dir():
-        fail(f"{output}: it is a folder; give the name of a file")
-    if output.exists() and not overwrite:
-        fail(f"{output}: it is there; --overwrite replaces it")
-    if ending in PICTURES and not style.can_draw():
-        fail(f"pictures need matplotlib: {style.INSTALL}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"{output}: {error.strerror}; choose an output that can be written")
-    return ending
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from samplecnn_zoo.cli.listening import PoolingOption, open_data, open_scales
 from samplecnn_zoo.cli.options import Decoder, DecoderOption, Engine, EngineOption
 from samplecnn_zoo.cli.prepare import reporting
 from samplecnn_zoo.cli.sources import fetched
-from samplecnn_zoo.cli.visualize.clip import check_output, counting, ending_clearly
-from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption
+from samplecnn_zoo.cli.visualize.clip import counting, ending_clearly
+from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption, check_output
 from samplecnn_zoo.formats import printable
 
 if TYPE_CHECKING:

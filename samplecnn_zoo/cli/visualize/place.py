@@ -1,6 +1,7 @@
 """Where a picture goes, and its numbers beside it."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -36,20 +37,28 @@ class Place:
 
     def check(self) -> None:
         """End the command now, before there is work that could be lost, if the files can't be written."""
-        from samplecnn_zoo.visualize import style
+        check_output(self.picture, PICTURES, self.overwrite)
+        if self.arrays:
+            check_output(self.picture.with_suffix(".npz"), (".npz",), self.overwrite)
 
-        if self.picture.suffix not in PICTURES:
-            fail(f"{self.picture}: a picture's name ends in {', '.join(PICTURES)}")
-        if not style.can_draw():
-            fail(f"pictures need matplotlib: {style.INSTALL}")
-        for file in self.files:
-            if file.is_dir():
-                fail(f"{file}: it is a folder; give the name of a file")
-            if file.exists() and not self.overwrite:
-                fail(f"{file}: it is there; --overwrite replaces it")
-        try:
-            self.picture.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.picture.parent):
-                pass
-        except OSError as error:
-            fail(f"{self.picture}: {error.strerror}; choose an output that can be written")
+
+def check_output(output: Path, endings: Sequence[str], overwrite: bool) -> str:
+    """Return what the name of an output ends in; end the command now when it can't be written."""
+    from samplecnn_zoo.visualize import style
+
+    ending = output.suffix.lower()
+    if ending not in endings:
+        fail(f"{output}: the name of an output ends in one of {', '.join(endings)}")
+    if output.is_dir():
+        fail(f"{output}: it is a folder; give the name of a file")
+    if output.exists() and not overwrite:
+        fail(f"{output}: it is there; --overwrite replaces it")
+    if ending in PICTURES and not style.can_draw():
+        fail(f"pictures need matplotlib: {style.INSTALL}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        fail(f"{output}: {error.strerror}; choose an output that can be written")
+    return ending

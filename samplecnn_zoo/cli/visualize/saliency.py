@@ -10,8 +10,8 @@ import typer
 from samplecnn_zoo.cli.console import fail, say
 from samplecnn_zoo.cli.options import DEFAULT_PRESET, Decoder, DecoderOption, PresetOption
 from samplecnn_zoo.cli.sources import fetched, loaded
-from samplecnn_zoo.cli.visualize.clip import FileArgument, check_output, counting, ending_clearly
-from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption
+from samplecnn_zoo.cli.visualize.clip import FileArgument, counting, ending_clearly
+from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption, check_output
 
 if TYPE_CHECKING:
     from samplecnn_zoo.visualize.saliency import Saliency

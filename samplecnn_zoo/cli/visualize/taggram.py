@@ -14,8 +14,8 @@ from samplecnn_zoo.cli.options import (
     PresetOption,
 )
 from samplecnn_zoo.cli.sources import Source, fetched, find_source
-from samplecnn_zoo.cli.visualize.clip import FileArgument, check_output, ending_clearly, outline_of
-from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption
+from samplecnn_zoo.cli.visualize.clip import FileArgument, ending_clearly, outline_of
+from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption, check_output
 
 if TYPE_CHECKING:
     from samplecnn_zoo.tagger import Taggram
