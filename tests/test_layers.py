@@ -25,10 +25,11 @@ ALLOWED: dict[str, set[str]] = {
     "tagger": {"audio", "zoo", "engines"},
     "datasets": {"audio", "files", "finding"},
     "training": {"datasets", "files", "models", "tagger", "visualize", "zoo"},
-    "visualize": set(),
+    "visualize": {"audio", "files", "formats", "models", "tagger"},
     "formats": set(),
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},
+    "demo": {"audio", "formats", "tagger"},
     "hear": {"audio", "engines", "tagger", "transfer", "zoo"},
     "transfer": {"bulk", "datasets", "engines", "files", "tagger", "training", "zoo"},
     "cli": {
@@ -36,7 +37,9 @@ ALLOWED: dict[str, set[str]] = {
         "bulk",
         "datasets",
         "decoders",
+        "demo",
         "engines",
+        "files",
         "formats",
         "models",
         "tagger",
@@ -48,11 +51,19 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # The only modules that may name TensorFlow; all others reach it through Keras, and so any other backend too.
-TENSORFLOW = {"datasets.pipeline", "decoders.tfio", "hear.tensorflow_module", "training.distribution"}
+TENSORFLOW = {
+    "datasets.pipeline",
+    "decoders.tfio",
+    "hear.tensorflow_module",
+    "training.distribution",
+    "visualize.gradients",
+}
 LIGHT = [
-    "", ".audio", ".bulk", ".cli", ".datasets", ".engines", ".formats", ".hear", ".models", ".tagger",
+    "", ".audio", ".bulk", ".cli", ".datasets", ".demo", ".demo.server", ".engines", ".formats", ".hear",
+    ".models", ".tagger",
     ".training", ".training.evaluate", ".training.report", ".transfer", ".transfer.experiments",
-    ".transfer.listener", ".visualize", ".visualize.report", ".zoo",
+    ".transfer.listener", ".visualize", ".visualize.filter_figures", ".visualize.map_page", ".visualize.maps",
+    ".visualize.report", ".visualize.saliency_figure", ".visualize.spectra", ".visualize.taggram", ".zoo",
 ]  # fmt: skip
 
 

@@ -138,6 +138,12 @@ def test_the_wheel_holds_the_package_and_no_more(wheel: Path) -> None:
     }
     assert "samplecnn_zoo/py.typed" in names
     assert "samplecnn_zoo/datasets/splits/gtzan_filtered.tsv" in names
+    assert {
+        "samplecnn_zoo/demo/page.css",
+        "samplecnn_zoo/demo/page.js",
+        "samplecnn_zoo/clips/saints.ogg",
+    } <= {*names}
+    assert "samplecnn_zoo/visualize/map_page.html" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert f"Version: {samplecnn_zoo.__version__}\n" in metadata
     sources = {file.relative_to(ROOT).as_posix() for file in (ROOT / "samplecnn_zoo").rglob("*.py")}

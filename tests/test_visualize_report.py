@@ -96,6 +96,14 @@ def test_all_that_is_written_can_be_read(draw: Draw, tmp_path: Path, monkeypatch
         assert axes.get_xlabel() or axes.get_ylabel()
 
 
+def test_names_of_any_length_leave_a_picture_as_wide_as_a_column(tmp_path: Path) -> None:
+    value = np.array([0.7, 0.8])
+    bars = [Bars(name, value, value, value, np.full(2, 0.5)) for name in ("ROC-AUC", "PR-AUC")]
+    names = ["first " + "long " * 40 + "last", "b"]
+    path = report.tag_bars(tmp_path / "a.png", names, [1, 2], bars)
+    assert pixels(path).shape[1] < 1.05 * style.WIDTH * style.DPI
+
+
 def test_matplotlib_is_left_as_it_was(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
     tag_bars(tmp_path / "a.png")

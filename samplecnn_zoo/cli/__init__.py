@@ -1,8 +1,10 @@
 """The command `samplecnn`: a function a command, their options, and what they do alike with many files."""
 
+from samplecnn_zoo.cli import visualize
 from samplecnn_zoo.cli.commands import app, main
 from samplecnn_zoo.cli.convert import convert
 from samplecnn_zoo.cli.datasets import datasets
+from samplecnn_zoo.cli.demo import demo
 from samplecnn_zoo.cli.evaluate import evaluate
 from samplecnn_zoo.cli.experiment import experiment
 from samplecnn_zoo.cli.finetune import finetune
@@ -17,7 +19,9 @@ app.command()(evaluate)
 app.command()(train)
 app.command()(finetune)
 app.command()(experiment)
+app.command()(demo)
 app.command()(card)
 app.command()(push)
+app.add_typer(visualize.app, name="visualize")
 
 __all__ = ["app", "main"]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from samplecnn_zoo.models.blocks import Tensor
 from samplecnn_zoo.models.design import Design
+from samplecnn_zoo.models.mel import hz_to_mel, mel_to_hz
 from samplecnn_zoo.models.plans import Stage, frame_plan
 from samplecnn_zoo.models.samplecnn import build
 
@@ -154,23 +155,8 @@ def mel_filters(bands: int, sr: int) -> NDArray[np.float32]:
     filters divided by their widths in Hz, as librosa does by default.
     """
     hz = np.arange(FFT_SIZE // 2 + 1)[:, None] * sr / FFT_SIZE
-    edges = _mel_to_hz(np.linspace(0, _hz_to_mel(sr / 2), bands + 2))
+    edges = mel_to_hz(np.linspace(0, hz_to_mel(sr / 2), bands + 2))
     low, center, high = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.minimum((hz - low) / (center - low), (high - hz) / (high - center)).clip(min=0)
     filters: NDArray[np.float32] = (triangles * 2 / (high - low)).astype(np.float32)
     return filters
-
-
-_KNEE_HZ, _HZ_PER_MEL, _LOG_STEP = 1000.0, 200 / 3, np.log(6.4) / 27
-
-
-def _hz_to_mel(hz: float) -> float:
-    if hz < _KNEE_HZ:
-        return hz / _HZ_PER_MEL
-    return float(_KNEE_HZ / _HZ_PER_MEL + np.log(hz / _KNEE_HZ) / _LOG_STEP)
-
-
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    knee = _KNEE_HZ / _HZ_PER_MEL
-    above: NDArray[np.float64] = _KNEE_HZ * np.exp(_LOG_STEP * (mel - knee))
-    return np.where(mel < knee, mel * _HZ_PER_MEL, above)

@@ -22,6 +22,7 @@ from samplecnn_zoo.transfer.errors import TransferError
 from samplecnn_zoo.zoo.preset import Preset
 
 STATISTICS = ("mean", "std", "max")
+SCORES: Level = "scores"  # stands among levels for the scores of the tags
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -60,7 +61,7 @@ class Scale:
 
     Attributes:
         tagger: Runs the network; its `pooling` is that within a segment.
-        levels: Levels (-1 the highest) or names of stages.
+        levels: Levels (-1 the highest) or names of stages; SCORES for the scores of the tags.
         statistics: Of the segments of a clip, some of STATISTICS.
         source: Name or directory of the preset; None for a model in memory.
 
@@ -111,9 +112,9 @@ class Scale:
     def parts(self) -> tuple[Part, ...]:
         """What the columns are, in their order: level by level, and of each the statistics."""
         silence = np.zeros(self.tagger.preset.segment_samples, np.float32)
-        features = next(rows for _, rows in self.tagger.listen(silence, levels=self.levels))
+        features = next(rows for _, rows in self._listen(silence))
         return tuple(
-            Part(self.name, level, statistic, features[f"level_{level}"].shape[1])
+            Part(self.name, level, statistic, features[_output(level)].shape[1])
             for level in self.levels
             for statistic in self.statistics
         )
@@ -154,7 +155,7 @@ class Scale:
         listening = self._listen(clip)
         for _, rows in listening:
             for level, one in zip(self.levels, gathered, strict=True):
-                one.add(rows[f"level_{level}"])
+                one.add(rows[_output(level)])
         values = [one.statistic(name) for one in gathered for name in self.statistics]
         return ClipFeatures(np.concatenate(values).astype(np.float32), listening.duration_s)
 
@@ -169,7 +170,7 @@ class Scale:
         listening = self._listen(clip)
         for batch, rows in listening:
             starts += batch
-            values.append(np.concatenate([rows[f"level_{level}"] for level in self.levels], axis=1))
+            values.append(np.concatenate([rows[_output(level)] for level in self.levels], axis=1))
         return SegmentFeatures(np.array(starts), np.concatenate(values), listening.duration_s)
 
     def gather(self, rows: Floats) -> Floats:
@@ -184,7 +185,12 @@ class Scale:
 
     def _listen(self, clip: str | Path | Floats) -> Any:
         heard = clip if isinstance(clip, np.ndarray) else Path(clip)
-        return self.tagger.listen(heard, levels=self.levels)
+        return self.tagger.listen(heard, levels=[level for level in self.levels if level != SCORES])
+
+
+def _output(level: Level) -> str:
+    """What an engine calls it."""
+    return "scores" if level == SCORES else f"level_{level}"
 
 
 class _Gathered:

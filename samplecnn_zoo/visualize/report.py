@@ -50,7 +50,7 @@ def tag_bars(path: Path, tags: Sequence[str], clips: Sequence[int], figures: Seq
         figures: One panel each.
     """
     order = np.argsort(figures[0].value, kind="stable")
-    labels = [f"{tags[i]} ({clips[i]:,})" for i in order]
+    labels = [f"{style.shortened(tags[i])} ({clips[i]:,})" for i in order]
 
     def plot(*panels: "Axes") -> None:
         for axes, bars in zip(panels, figures, strict=True):
@@ -73,7 +73,7 @@ def _bars(axes: "Axes", bars: Bars, order: npt.NDArray[np.intp]) -> None:
     axes.errorbar(value, rows, xerr=reach, fmt="none", ecolor=style.INK, elinewidth=0.7)
     axes.vlines(chance, rows - 0.45, rows + 0.45, color=style.GREY, linewidth=0.8)
     low = min(0.5, float(np.floor(bars.low.min() * 10) / 10)) if (chance == 0.5).all() else 0.0
-    axes.set(xlim=(low, 1.0), ylim=(-0.7, len(order) - 0.3), xlabel=f"{bars.name} (from chance)")
+    axes.set(xlim=(low, 1.0), ylim=(-0.7, len(order) - 0.3), xlabel=f"{bars.name}\n(from chance)")
     style.quiet(axes, grid="x")
 
 
@@ -94,7 +94,9 @@ def roc_curves(path: Path, curves: Sequence[Curve], macro: float) -> Path:
                 axes.plot(curve.false, curve.true, color=style.FAINT, linewidth=0.7)
         for place, curve in enumerate(named):
             look: dict[str, Any] = {"color": style.CYCLE[place], "linestyle": style.DASHES[place // 3]}
-            axes.plot(curve.false, curve.true, label=f"{curve.area:.3f}  {curve.tag}", **look)
+            axes.plot(
+                curve.false, curve.true, label=f"{curve.area:.3f}  {style.shortened(curve.tag)}", **look
+            )
         label = f"{macro:.3f}  mean of {len(curves)} tags"
         axes.plot(*_mean_curve(curves), color=style.INK, linewidth=2.2, label=label)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
@@ -128,6 +130,7 @@ def confusion_matrix(path: Path, tags: Sequence[str], counts: npt.NDArray[np.int
         counts: (tags, tags).
     """
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    tags = [style.shortened(tag) for tag in tags]
 
     def plot(axes: "Axes") -> None:
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

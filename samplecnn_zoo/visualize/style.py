@@ -17,6 +17,7 @@ WIDTH = 5.2  # inches: a column of text; a letter of FONT points is then about a
 FONT = 8.5
 SMALL = FONT - 1.5
 LETTER = 0.07  # inches: about what a letter of a tick's label is wide
+LONGEST_NAME, LONGEST_TITLE = 32, 60  # letters: a longer name would leave no room for what it names
 DPI = 200
 INSTALL = "pip install 'samplecnn_zoo[plots]'"
 
@@ -123,3 +124,15 @@ def quiet(axes: "Axes", *, grid: str = "y") -> None:
     if grid != "none":
         axes.grid(True, axis=grid)  # type: ignore[arg-type]
     axes.tick_params(length=2)
+
+
+def shortened(text: str, letters: int = LONGEST_NAME) -> str:
+    """Return a text with its middle left out where it has too many letters: names differ at their ends.
+
+    >>> shortened("01 - a very long name.mp3", 15)
+    '01 - a … me.mp3'
+    """
+    if len(text) <= letters:
+        return text
+    end = (letters - 3) // 2
+    return f"{text[: letters - 3 - end].rstrip()} … {text[-end:].lstrip()}"
