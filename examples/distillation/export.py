@@ -18,9 +18,9 @@ from samplecnn_zoo import Preset, save_pretrained
 from samplecnn_zoo.zoo.preset import Training
 
 DATA = (
-    "{hours:.0f} hours of unlabelled music from games, and of MIDI files rendered with FluidR3_GM, with speech "
-    "mixed in. What it learned is what MusicNN (Pons and Serra 2019; trained on MagnaTagATune and on the "
-    "Million Song Dataset) says of them."
+    "{hours:.0f} hours of unlabelled music from games, and of MIDI files rendered with FluidR3_GM, with "
+    "speech mixed in. What it learned is what MusicNN (Pons and Serra 2019; trained on MagnaTagATune and "
+    "on the Million Song Dataset) says of them."
 )
 
 
@@ -68,8 +68,8 @@ def note(facts: dict[str, Any]) -> str:
     """How far the student came."""
     exam = facts["exam"]
     return (
-        f"{facts['steps']} batches of {facts['batch']}. On pieces that were held out, its tags correlate with "
-        f"the teachers' by {exam['tags_correlation']:.2f} (mean over tags), and its last level explains "
+        f"{facts['steps']} batches of {facts['batch']}. On pieces that were held out, its tags correlate "
+        f"with the teachers' by {exam['tags_correlation']:.2f} (mean over tags), and its last level explains "
         f"{exam['hidden_explained']:.2f} of the variance of their penultimate layers."
     )
 
