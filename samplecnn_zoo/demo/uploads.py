@@ -32,7 +32,7 @@ HELD_BYTES = 512 * 10**6
 STRAY_S = 10 * 60.0
 
 _FILE = re.compile(r".*/gradio_api/file=(?P<path>.+)", re.DOTALL)
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 @dataclass
@@ -61,6 +61,10 @@ class Uploads:
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
+    def holds(self, path: Path) -> bool:
+        """Tell whether a path stays within the folder: a visitor knows its name, and `..` would lead out."""
+        return path.is_relative_to(self.folder) and ".." not in path.parts
+
     @contextmanager
     def opened(self, path: Path) -> Iterator[Path]:
         """Give a file with the content of an upload, removed at the end, or one of the page's own clips.
@@ -84,7 +88,7 @@ class Uploads:
             Refused: If there is no such upload, or it was forgotten.
         """
         with self._lock:
-            if path.is_relative_to(self.folder) and path.is_file():
+            if self.holds(path) and path.is_file():
                 self._remember(path, path.read_bytes())
                 path.unlink()  # its folder stays: the same bytes may be arriving in it once more
             held = self._held.get(path)
@@ -140,7 +144,7 @@ class Player:
         """Answer a request for an upload; pass on any other."""
         asked = _FILE.fullmatch(scope["path"]) if scope["type"] == "http" else None
         path = Path(asked["path"]) if asked else None
-        if path is None or not path.is_relative_to(self._uploads.folder):
+        if path is None or not self._uploads.holds(path):
             await self._app(scope, receive, send)
             return
         try:
@@ -166,8 +170,8 @@ def _answer(data: bytes, path: Path, wanted: str) -> tuple[int, dict[str, str], 
     }
     status, body = 200, data
     part = _RANGE.fullmatch(wanted)
-    if part and int(part[1]) < len(data):
-        first, last = int(part[1]), min(int(part[2] or len(data)), len(data) - 1)
+    first, last = (int(part[1]), min(int(part[2] or len(data)), len(data) - 1)) if part else (0, -1)
+    if first <= last:  # what is no range of it, as behind its end, is answered with all of it
         status, body = 206, data[first : last + 1]
         headers["content-range"] = f"bytes {first}-{last}/{len(data)}"
     return status, headers | {"content-length": str(len(body))}, body
