@@ -112,9 +112,11 @@ def test_a_clip_above_the_limit_is_refused_when_its_header_says_nothing(
         hear(tagger, path, Limits(minutes=0.1))
 
 
-@pytest.mark.parametrize("limits", [{"megabytes": 0}, {"minutes": -1}, {"minutes": float("nan")}])
+@pytest.mark.parametrize(
+    "limits", [{"megabytes": 0}, {"minutes": -1}, {"minutes": float("nan")}, {"megabytes": float("inf")}]
+)
 def test_limits_are_above_zero(limits: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="limits must be above 0"):
+    with pytest.raises(ValueError, match="limits must be above 0 and finite"):
         Limits(**limits)
 
 
@@ -158,10 +160,12 @@ def test_similarity_is_the_cosine(tagger: Tagger, folder: Path) -> None:
 def test_a_bad_clip_is_told_and_left_out_of_the_shelf(tagger: Tagger, tmp_path: Path) -> None:
     write(tmp_path / "good.wav", noise(0.5, RATE), RATE)
     (tmp_path / "bad.wav").write_bytes(b"no audio")
+    shutil.copy(tmp_path / "good.wav", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
     errors: list[AudioError] = []
     clips = shelf.fill([tagger], tmp_path, on_error=errors.append)
     assert [path.name for path in clips.paths] == ["good.wav"]
-    assert [error.path.name for error in errors] == ["bad.wav"]
+    assert [error.path.name for error in errors] == ["bad.wav", "caf\udce9.wav"]
+    assert str(errors[1]).endswith("its name is not UTF-8, and could not stand in a page; rename it")
 
 
 def test_without_a_folder_the_shelf_is_empty(tagger: Tagger, heard: Heard) -> None:
@@ -373,8 +377,8 @@ def test_the_files_hold_all_that_was_heard(heard: Heard, tagger: Tagger) -> None
     assert (scores == heard.taggram.scores).all()
     assert results["nearest"] == [{"clip": "clip.ogg", "similarity": 0.5124}]
     rows = [*csv.reader(io.StringIO(table))]
-    assert rows[0] == ["start_s", *tagger.preset.tags]
-    assert (np.array([row[1:] for row in rows[1:]], np.float32) == heard.taggram.scores).all()
+    assert rows[0] == ["start_s", "end_s", *tagger.preset.tags]
+    assert (np.array([row[2:] for row in rows[1:]], np.float32) == heard.taggram.scores).all()
     assert [float(row[0]) for row in rows[1:]] == results["taggram"]["start_s"]
 
 
@@ -429,7 +433,7 @@ def test_a_missing_gradio_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["no_such_preset"], "'no_such_preset' is neither a directory nor the name of a preset"),
         (["--clips", "/no/such"], "--clips /no/such: there is no such folder"),
-        (["--max-mb", "0"], "limits must be above 0, got 0 MB and 15 minutes"),
+        (["--max-mb", "0"], "limits must be above 0 and finite, got 0 MB and 15 minutes"),
     ],
 )
 def test_wrong_use_is_one_line(monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str) -> None:

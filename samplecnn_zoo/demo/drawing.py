@@ -5,9 +5,7 @@ from anywhere: pictures and files to keep stand in the page as data.
 """
 
 import base64
-import csv
 import html
-import io
 import json
 import struct
 import zlib
@@ -24,6 +22,7 @@ from samplecnn_zoo.demo.hearing import Heard
 from samplecnn_zoo.demo.shelf import Neighbour
 from samplecnn_zoo.formats import shortest
 from samplecnn_zoo.tagger import Taggram
+from samplecnn_zoo.visualize.taggram import to_csv
 
 TOP = 12  # tags that are shown; the files to keep have all
 COLUMNS = 600  # of a taggram's picture
@@ -135,7 +134,7 @@ def files(heard: Heard, neighbours: Sequence[Neighbour]) -> str:
     text = json.dumps(record(heard, neighbours), ensure_ascii=False)
     links = [
         _link(f"{stem}.json", "application/json", text, "Everything (JSON)"),
-        _link(f"{stem}.csv", "text/csv", _table(heard.taggram), "Tags over time (CSV)"),
+        _link(f"{stem}.csv", "text/csv", to_csv(heard.taggram), "Tags over time (CSV)"),
     ]
     return f'<section class="zoo-files"><h2>Keep the results</h2><p>{" ".join(links)}</p></section>'
 
@@ -157,15 +156,6 @@ def record(heard: Heard, neighbours: Sequence[Neighbour]) -> dict[str, Any]:
         },
         "nearest": [{"clip": one.path.name, "similarity": round(one.similarity, 4)} for one in neighbours],
     }
-
-
-def _table(gram: Taggram) -> str:
-    lines = io.StringIO()
-    table = csv.writer(lines, lineterminator="\n")
-    table.writerow(["start_s", *gram.tags])
-    for start, row in zip(gram.start_s, gram.scores, strict=True):
-        table.writerow([round(float(start), 6), *(shortest(score) for score in row)])
-    return lines.getvalue()
 
 
 def _link(name: str, kind: str, text: str, label: str) -> str:

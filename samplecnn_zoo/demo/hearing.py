@@ -37,9 +37,9 @@ class Limits:
     minutes: float = 15.0
 
     def __post_init__(self) -> None:
-        if not (self.megabytes > 0 and self.minutes > 0):
+        if not (0 < self.megabytes < float("inf") and 0 < self.minutes < float("inf")):
             raise ValueError(
-                f"limits must be above 0, got {self.megabytes:g} MB and {self.minutes:g} minutes"
+                f"limits must be above 0 and finite, got {self.megabytes:g} MB and {self.minutes:g} minutes"
             )
 
     @property

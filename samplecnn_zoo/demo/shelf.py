@@ -83,9 +83,18 @@ def _rows(
 ) -> Iterator[tuple[Path, list[Floats]]]:
     for path in paths:
         try:
+            _check_name(path)
             yield path, [_unit(vector_of(tagger, path)) for tagger in taggers]
         except AudioError as error:
             on_error(error)
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        what = "its name is not UTF-8, and could not stand in a page"
+        raise AudioError(path, "unreadable", what, "rename it") from error
 
 
 def _unit(vector: Floats) -> Floats:
