@@ -105,7 +105,8 @@ def test_in_training_mode_that_test_fails(target: str, monkeypatch: pytest.Monke
 def test_filters_of_a_batch_do_not_know_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     together = ascend(model, "stage3", settings=Ascent(steps=4))
-    monkeypatch.setattr(ascent, "MOST_SAMPLES", together.waveforms.shape[1])  # a batch a filter
+    # A batch a filter, and no more of them though an input alone is too long.
+    monkeypatch.setattr(ascent, "MOST_SAMPLES", together.waveforms.shape[1] // 2)
     alone = ascend(model, "stage3", settings=Ascent(steps=4))
     np.testing.assert_allclose(alone.waveforms, together.waveforms, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(alone.activation, together.activation, rtol=1e-3, atol=1e-5)
@@ -238,6 +239,8 @@ def test_bad_stages_and_lengths_are_told() -> None:
         ValueError, match=r"a frame of stage4 .* spans 243 samples; got an input of 100: take"
     ):
         ascend(model, "stage4", samples=100)
+    with pytest.raises(ValueError, match="got an input of 0"):
+        ascend(model, "stage4", samples=0)
     mel = FrameLevelMel(27, 9, 2, num_tags=3, widths=[4, 6, 8])
     with pytest.raises(ValueError, match="does not hear the waveform through learned filters"):
         ascend(mel, "stage2")

@@ -114,12 +114,12 @@ def ascend(
     Raises:
         ValueError: no such stage, one without learned filters, or an input of less than one frame.
     """
-    length = samples or frame_samples(model, [stage])
+    length = frame_samples(model, [stage]) if samples is None else samples
     network = shortened(model, stage, length)
     filters = int(network.output_shape[-1])
     rng = np.random.default_rng(settings.seed)
     noise = rng.uniform(-settings.noise, settings.noise, (filters, length, 1)).astype(np.float32)
-    batches = np.array_split(np.arange(filters), -(-noise.size // MOST_SAMPLES))
+    batches = np.array_split(np.arange(filters), min(filters, -(-noise.size // MOST_SAMPLES)))
     step = compiled(_stepper(network, settings))
     parts = [_climb(step, noise[batch], np.eye(filters)[batch], settings.steps) for batch in batches]
     waveforms, activation = zip(*parts, strict=True)
