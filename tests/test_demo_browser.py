@@ -214,7 +214,7 @@ def test_what_is_heard_is_seen_and_can_be_kept(visitor: Visitor, folder: Path, n
     shape = np.array(results["taggram"]["scores"]).shape
     assert shape == (len(results["taggram"]["start_s"]), len(TAGS))
     assert {one["clip"] for one in results["nearest"]} == {"low_tone.wav", "white_noise.ogg"}
-    assert visitor.download("Tags over time (CSV)").splitlines()[0] == ",".join(["start_s", *TAGS])
+    assert visitor.download("Tags over time (CSV)").splitlines()[0] == ",".join(["start_s", "end_s", *TAGS])
 
 
 def test_another_preset_hears_the_same_clip_without_another_upload(visitor: Visitor, folder: Path) -> None:
