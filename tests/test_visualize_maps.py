@@ -262,7 +262,8 @@ def test_the_command_maps_a_folder_by_its_labels(place: Path) -> None:
         *(word for path in outputs for word in ("-o", path)),
     )
     code, stdout, stderr = quick(*asked)
-    assert code == 1 and "bad.wav: not audio" in stderr and stderr.count("\n") == 1
+    assert code == 1 and "bad.wav: not audio" in stderr
+    assert stderr.splitlines()[1:] == [" and ".join(map(str, [*outputs, place / "out" / "map.tags.csv"]))]
     assert "of a clip's 10 nearest neighbours" in stdout and re.search(r"hiss +6 +\d\.\d\d", stdout)
     with outputs[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -282,6 +283,8 @@ def test_the_command_maps_a_folder_by_its_labels(place: Path) -> None:
     assert len(json.loads(Page(outputs[0].read_text()).data)["clips"]) == 12
 
     assert "--overwrite replaces it" in quick(*asked)[2]
+    outputs[1].unlink()
+    assert "map.tags.csv: it is there" in quick(*asked[:3], "-o", outputs[1])[2]
     (place / "music" / "hiss" / "01.wav").touch()  # one is heard again, the others are in the cache
     journal = next((place / "out" / "map.features").glob("*.journal"))
     before = len(journal.read_bytes().splitlines())

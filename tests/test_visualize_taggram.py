@@ -140,7 +140,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_command(place: Path) -> None:
     asked = (place / "a.wav", "--preset", place / "tiny")
-    assert quick(*asked, "-o", place / "new" / "a.json", "--top", 2) == (0, "")
+    both = [place / "new" / f"a.{ending}" for ending in ("json", "csv")]
+    code, told = quick(*asked, "-o", both[0], "-o", both[1], "--top", 2)
+    assert (code, told) == (0, f"{both[0]} and {both[1]}\n")
+    assert len(both[1].read_text().splitlines()[0].split(",")) == 2 + 2
     record = json.loads((place / "new" / "a.json").read_text())
     assert len(record["tags"]) == 2 and record["duration_s"] == 1.0
     np.testing.assert_allclose(np.diff(record["start_s"])[:-1], 729 / 8000 / 4, atol=1e-4)

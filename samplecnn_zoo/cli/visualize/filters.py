@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail, say
+from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail
 from samplecnn_zoo.cli.options import FactsOption, ListFormat
 from samplecnn_zoo.cli.sources import fetched, loaded
+from samplecnn_zoo.cli.visualize.clip import ending_clearly
 from samplecnn_zoo.cli.visualize.curves import show
 from samplecnn_zoo.cli.visualize.place import (
-    ArraysOption,
+    PICTURES,
     OverwriteOption,
-    PictureOption,
-    Place,
     PresetArgument,
+    check_outputs,
+    output_option,
+    say_written,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from samplecnn_zoo.visualize import Ascent, Found, Spectra
     from samplecnn_zoo.zoo import Preset
 
+ENDINGS = (*PICTURES, ".npz")
 RATE_STAGES = "stage1,stage2,stage3,stage4"  # of size 3 at every sample rate of the paper's Table 3
 
 
@@ -37,6 +40,7 @@ class Target(StrEnum):
     before = "before"
 
 
+OutputOption = Annotated[list[Path], output_option(ENDINGS)]
 StagesOption = Annotated[
     str | None,
     typer.Option(
@@ -76,7 +80,7 @@ class Heard:
 
 def filters(
     preset: PresetArgument,
-    output: PictureOption,
+    output: OutputOption,
     stages: StagesOption = None,
     samples: SamplesOption = None,
     target: TargetOption = Target.contrast,
@@ -84,30 +88,28 @@ def filters(
     step: StepOption = 1.0,
     noise: NoiseOption = 0.015,
     seed: SeedOption = 0,
-    arrays: ArraysOption = False,
     overwrite: OverwriteOption = False,
     form: FactsOption = ListFormat.table,
 ) -> None:
     """Draw waveforms that the filters of each stage answer most (Figure 2 of the paper).
 
     They are found by gradient ascent from noise, for every filter; four a stage
-    are drawn, from low ones to high ones.
+    are drawn, from low ones to high ones. npz has the numbers of all of them.
 
     Exit code: 0 it is drawn, 1 writing failed, 2 wrong use.
     """
-    place = Place(output, arrays, overwrite)
-    place.check()
+    check_outputs(output, ENDINGS, overwrite)
     [heard] = _hear([preset], stages, samples, _settings(target, steps, step, noise, seed))
     from samplecnn_zoo.visualize import draw_waveforms
 
     waveforms = {found.stage: found.waveforms for found in heard.found}
-    _write(place, [heard], lambda: draw_waveforms(output, heard.spectra, waveforms, heard.spans))
+    _write(output, [heard], lambda path: draw_waveforms(path, heard.spectra, waveforms, heard.spans))
     show({heard.preset.name: heard.spectra}, form)
 
 
 def spectra(
     preset: PresetArgument,
-    output: PictureOption,
+    output: OutputOption,
     stages: StagesOption = None,
     samples: SamplesOption = None,
     target: TargetOption = Target.contrast,
@@ -115,7 +117,6 @@ def spectra(
     step: StepOption = 1.0,
     noise: NoiseOption = 0.015,
     seed: SeedOption = 0,
-    arrays: ArraysOption = False,
     overwrite: OverwriteOption = False,
     form: FactsOption = ListFormat.table,
 ) -> None:
@@ -123,22 +124,22 @@ def spectra(
 
     Each filter's input is found by gradient ascent from noise; the filters of a
     stage stand in the order of their spectra's peaks. The table holds those
-    peaks against as many filters spread evenly over Hz, mel and Bark.
+    peaks against as many filters spread evenly over Hz, mel and Bark. npz has
+    the numbers behind the picture, and the inputs.
 
     Exit code: 0 it is drawn, 1 writing failed, 2 wrong use.
     """
-    place = Place(output, arrays, overwrite)
-    place.check()
+    check_outputs(output, ENDINGS, overwrite)
     [heard] = _hear([preset], stages, samples, _settings(target, steps, step, noise, seed))
     from samplecnn_zoo.visualize import draw_spectra
 
-    _write(place, [heard], lambda: draw_spectra(output, heard.spectra))
+    _write(output, [heard], lambda path: draw_spectra(path, heard.spectra))
     show({heard.preset.name: heard.spectra}, form)
 
 
 def rates(
     presets: Annotated[list[str], typer.Argument(help="Presets' names or folders.", metavar="PRESETS...")],
-    output: PictureOption,
+    output: OutputOption,
     stages: StagesOption = RATE_STAGES,
     samples: SamplesOption = None,
     target: TargetOption = Target.contrast,
@@ -146,26 +147,25 @@ def rates(
     step: StepOption = 1.0,
     noise: NoiseOption = 0.015,
     seed: SeedOption = 0,
-    arrays: ArraysOption = False,
     overwrite: OverwriteOption = False,
     form: FactsOption = ListFormat.table,
 ) -> None:
     """Draw the spectra of the same stages of several presets (Figure 4).
 
     A row a preset, in the order given, each up to half its sample rate; stages
-    1 to 4, which have filters of size 3 at all sample rates of the paper.
+    1 to 4, which have filters of size 3 at all sample rates of the paper. npz
+    has the numbers behind the picture, of each preset under its name.
 
     Exit code: 0 it is drawn, 1 writing failed, 2 wrong use.
     """
-    place = Place(output, arrays, overwrite)
-    place.check()
+    check_outputs(output, ENDINGS, overwrite)
     if len(set(presets)) < len(presets):
         fail(f"each preset is drawn once, got {', '.join(presets)}")
     heard = _hear(presets, stages, samples, _settings(target, steps, step, noise, seed))
     from samplecnn_zoo.visualize import draw_rates
 
     rows = {label: one.spectra for label, one in zip(_labels(heard), heard, strict=True)}
-    _write(place, heard, lambda: draw_rates(output, rows))
+    _write(output, heard, lambda path: draw_rates(path, rows))
     show({name: one.spectra for name, one in zip(_names(heard), heard, strict=True)}, form)
 
 
@@ -231,16 +231,16 @@ def _heard(
     return Heard(preset, stage_strides(model), found, sorted_ones)
 
 
-def _write(place: Place, heard: Sequence[Heard], draw: Callable[[], Path]) -> None:
+def _write(outputs: Sequence[Path], heard: Sequence[Heard], draw: Callable[[Path], Path]) -> None:
     from samplecnn_zoo.visualize import write_arrays
 
-    try:
-        draw()
-        if place.arrays:
-            write_arrays(place.files[-1], _arrays(heard))
-    except OSError as error:
-        fail(f"{error.filename or place.picture}: {error.strerror or error}", 1)
-    say(" and ".join(map(str, place.files)))
+    with ending_clearly(outputs[0]):
+        for path in outputs:
+            if path.suffix.lower() in PICTURES:
+                draw(path)
+            else:
+                write_arrays(path, _arrays(heard))
+    say_written(outputs)
 
 
 def _arrays(heard: Sequence[Heard]) -> dict[str, Any]:

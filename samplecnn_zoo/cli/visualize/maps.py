@@ -16,7 +16,14 @@ from samplecnn_zoo.cli.options import Decoder, DecoderOption, Engine, EngineOpti
 from samplecnn_zoo.cli.prepare import reporting
 from samplecnn_zoo.cli.sources import fetched
 from samplecnn_zoo.cli.visualize.clip import counting, ending_clearly
-from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption, check_output
+from samplecnn_zoo.cli.visualize.place import (
+    PICTURES,
+    OverwriteOption,
+    PresetArgument,
+    check_outputs,
+    output_option,
+    say_written,
+)
 from samplecnn_zoo.formats import printable
 
 if TYPE_CHECKING:
@@ -49,14 +56,8 @@ TagsOption = Annotated[
 
 
 def song_map(
-    preset: Annotated[str, typer.Argument(help="A preset's name or its folder.", metavar="PRESET")],
-    output: Annotated[
-        list[Path],
-        typer.Option(
-            "--output", "-o", metavar="NAME",
-            help=f"A name in {', '.join(ENDINGS)}; repeat it for several of the same map.",
-        ),
-    ],
+    preset: PresetArgument,
+    output: Annotated[list[Path], output_option(ENDINGS)],
     audio: Annotated[
         list[str] | None,
         typer.Argument(
@@ -96,8 +97,8 @@ def song_map(
     with its reason, and the others are done. Exit code: 0 all went well, 1 a
     file could not be heard or writing failed, 2 wrong use.
     """
-    for path in output:
-        check_output(path, ENDINGS, overwrite)
+    tables = [_tags_beside(path) for path in output if path.suffix.lower() == ".csv"]
+    check_outputs([*output, *tables], ENDINGS, overwrite)
     wanted = tags and [tag.strip() for tag in tags.split(",")]
     data = _labels(labels)
     files = _files(audio, data)
@@ -111,6 +112,7 @@ def song_map(
         song = _lay_out(scale, table, held, chosen, options)
         for path in output:
             _write(song, path)
+    say_written([*output, *tables])
     _show(song)
     if table.failed:
         raise typer.Exit(1)
@@ -226,7 +228,12 @@ def _write(song: "SongMap", path: Path) -> None:
         write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
     else:
         write_whole(path, _csv(maps.records(song)))
-        write_whole(path.with_name(f"{path.stem}.tags.csv"), _csv(maps.closeness_records(song)))
+        write_whole(_tags_beside(path), _csv(maps.closeness_records(song)))
+
+
+def _tags_beside(path: Path) -> Path:
+    """Where the second table of a csv goes."""
+    return path.with_name(f"{path.stem}.tags.csv")
 
 
 def _csv(records: Sequence[dict[str, Any]]) -> bytes:

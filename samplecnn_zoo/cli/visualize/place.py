@@ -1,49 +1,38 @@
-"""Where a picture goes, and its numbers beside it."""
+"""Where pictures go, and the numbers behind them."""
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from samplecnn_zoo.cli.console import fail
+from samplecnn_zoo.cli.console import fail, say
 
 PICTURES = (".png", ".svg", ".pdf")
 
 PresetArgument = Annotated[str, typer.Argument(help="A preset's name or its folder.", metavar="PRESET")]
-PictureOption = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FILE", help="The picture: .png, .svg or .pdf.")
-]
-ArraysOption = Annotated[
-    bool, typer.Option("--arrays", help="Write the numbers behind the picture beside it, as .npz.")
-]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 
 
-@dataclass(frozen=True)
-class Place:
-    """The picture, and whether its arrays go beside it."""
-
-    picture: Path
-    arrays: bool
-    overwrite: bool
-
-    @property
-    def files(self) -> list[Path]:
-        """What is written."""
-        return [self.picture, *([self.picture.with_suffix(".npz")] if self.arrays else [])]
-
-    def check(self) -> None:
-        """End the command now, before there is work that could be lost, if the files can't be written."""
-        check_output(self.picture, PICTURES, self.overwrite)
-        if self.arrays:
-            check_output(self.picture.with_suffix(".npz"), (".npz",), self.overwrite)
+def output_option(endings: Sequence[str]) -> Any:
+    """The option of the outputs, which all the commands have alike."""
+    names = f"A name in {', '.join(endings)}; repeat it for several of the same."
+    return typer.Option("--output", "-o", help=names, metavar="NAME")
 
 
-def check_output(output: Path, endings: Sequence[str], overwrite: bool) -> str:
-    """Return what the name of an output ends in; end the command now when it can't be written."""
+def check_outputs(outputs: Sequence[Path], endings: Sequence[str], overwrite: bool) -> None:
+    """End the command now, before there is work that could be lost, when an output can't be written."""
+    for output in outputs:
+        _check(output, endings, overwrite)
+
+
+def say_written(outputs: Sequence[Path]) -> None:
+    """Name what was written, on the error stream."""
+    say(" and ".join(map(str, outputs)))
+
+
+def _check(output: Path, endings: Sequence[str], overwrite: bool) -> None:
     from samplecnn_zoo.visualize import style
 
     ending = output.suffix.lower()
@@ -61,4 +50,3 @@ def check_output(output: Path, endings: Sequence[str], overwrite: bool) -> str:
             pass
     except OSError as error:
         fail(f"{output}: {error.strerror}; choose an output that can be written")
-    return ending

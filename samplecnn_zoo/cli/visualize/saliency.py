@@ -11,7 +11,13 @@ from samplecnn_zoo.cli.console import fail, say
 from samplecnn_zoo.cli.options import DEFAULT_PRESET, Decoder, DecoderOption, PresetOption
 from samplecnn_zoo.cli.sources import fetched, loaded
 from samplecnn_zoo.cli.visualize.clip import FileArgument, counting, ending_clearly
-from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption, check_output
+from samplecnn_zoo.cli.visualize.place import (
+    PICTURES,
+    OverwriteOption,
+    check_outputs,
+    output_option,
+    say_written,
+)
 
 if TYPE_CHECKING:
     from samplecnn_zoo.visualize.saliency import Saliency
@@ -30,9 +36,7 @@ class Method(StrEnum):
 def saliency(
     file: FileArgument,
     tag: Annotated[str, typer.Option("--tag", help="One of the preset's (samplecnn info).")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help=f"A name in {', '.join(ENDINGS)}.", metavar="NAME")
-    ],
+    output: Annotated[list[Path], output_option(ENDINGS)],
     preset: PresetOption = DEFAULT_PRESET,
     method: Annotated[
         Method, typer.Option("--method", help="Integrated gradients from silence, or gradient × input.")
@@ -58,20 +62,23 @@ def saliency(
     went well, 1 the file can't be heard or the output not be written, 2 wrong
     use.
     """
-    ending = check_output(output, ENDINGS, overwrite)
+    check_outputs(output, ENDINGS, overwrite)
     record = fetched(preset)
     if record.is_encoder:
         fail(f"{preset} is an encoder without tags: there is nothing to explain")
     if tag not in record.tags:
         fail(f"--tag {tag!r} is none of the {len(record.tags)} of {preset}: {', '.join(record.tags)}")
     hop_samples = _hop(record, hop)
-    with ending_clearly(output):
+    with ending_clearly(output[0]):
         options = {"method": str(method), "steps": steps}
         kept: list[Any] = []
-        each = kept.append if ending == ".npz" else lambda _: None
+        whole = any(path.suffix.lower() == ".npz" for path in output)
+        each = kept.append if whole else lambda _: None
         found = _explain(preset, record, file, tag, hop_samples, str(decoder), each, options)
         about = {"path": str(file), "preset": record.name, "tag": tag, **options}
-        _write(found, output, about, kept)
+        for path in output:
+            _write(found, path, about, kept)
+    say_written(output)
     if method == Method.integrated:
         reach = max(abs(one.log_odds - found.silence) for one in found.segments)
         say(f"contributions add up to within {found.gap:.2g} of up to {reach:.2g} log-odds")

@@ -15,7 +15,13 @@ from samplecnn_zoo.cli.options import (
 )
 from samplecnn_zoo.cli.sources import Source, fetched, find_source
 from samplecnn_zoo.cli.visualize.clip import FileArgument, ending_clearly, outline_of
-from samplecnn_zoo.cli.visualize.place import PICTURES, OverwriteOption, check_output
+from samplecnn_zoo.cli.visualize.place import (
+    PICTURES,
+    OverwriteOption,
+    check_outputs,
+    output_option,
+    say_written,
+)
 
 if TYPE_CHECKING:
     from samplecnn_zoo.tagger import Taggram
@@ -26,9 +32,7 @@ HOPS_A_SEGMENT = 4
 
 def taggram(
     file: FileArgument,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help=f"A name in {', '.join(ENDINGS)}.", metavar="NAME")
-    ],
+    output: Annotated[list[Path], output_option(ENDINGS)],
     preset: PresetOption = DEFAULT_PRESET,
     top: Annotated[
         int | None,
@@ -58,14 +62,16 @@ def taggram(
     Exit code: 0 all went well, 1 the file can't be heard or the output not be
     written, 2 wrong use.
     """
-    ending = check_output(output, ENDINGS, overwrite)
+    check_outputs(output, ENDINGS, overwrite)
     source = find_source(preset)
-    with ending_clearly(output):
+    with ending_clearly(output[0]):
         found = _listen(source, file, hop, engine, decoder)
-        if ending in PICTURES:
-            _draw(output, found, top, decoder)
-        else:
-            _write(output, found, top)
+        for path in output:
+            if path.suffix.lower() in PICTURES:
+                _draw(path, found, top, decoder)
+            else:
+                _write(path, found, top)
+    say_written(output)
 
 
 def _listen(source: Source, file: Path, hop: float | None, engine: str, decoder: str) -> "Taggram":
