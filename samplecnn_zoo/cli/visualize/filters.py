@@ -175,22 +175,26 @@ def _labels(heard: Sequence[Heard]) -> list[str]:
     return rates if len(set(rates)) == len(rates) else [name.replace(".", "\n.") for name in _names(heard)]
 
 
-def _settings(target: Target, steps: int, step: float, noise: float, seed: int) -> "Ascent":
-    return loaded(lambda: _ascent(target=str(target), steps=steps, step=step, noise=noise, seed=seed))
+def _settings(target: Target, steps: int, step: float, noise: float, seed: int) -> dict[str, Any]:
+    return {"target": str(target), "steps": steps, "step": step, "noise": noise, "seed": seed}
 
 
-def _ascent(**settings: Any) -> "Ascent":
+def _ascent(options: dict[str, Any]) -> "Ascent":
     from samplecnn_zoo.visualize import Ascent
 
-    return Ascent(**settings)
+    return Ascent(**options)
 
 
-def _hear(names: Sequence[str], stages: str | None, samples: int | None, settings: "Ascent") -> list[Heard]:
+def _hear(
+    names: Sequence[str], stages: str | None, samples: int | None, options: dict[str, Any]
+) -> list[Heard]:
     """Climb in every stage of every preset, with a bar of the stages done; end the command on bad input."""
+    presets = [fetched(name) for name in names]  # before Keras, which takes its time
+    settings = loaded(lambda: _ascent(options))
     from samplecnn_zoo.visualize import lowest_stages
 
     try:
-        models = [(fetched(name), _open(name)) for name in names]
+        models = [(preset, _open(name)) for preset, name in zip(presets, names, strict=True)]
         named = list(dict.fromkeys(name.strip() for name in (stages or "").split(",")))
         wanted = [named if stages else lowest_stages(model) for _, model in models]
         with Reporter("ascent", sum(map(len, wanted)), "stages") as reporter:
