@@ -102,7 +102,10 @@ def test_what_is_there_is_replaced_only_when_told(presets: Path, tmp_path: Path)
     ("arguments", "message"),
     [
         (("spectra", "{presets}/none", "-o", "a.png"), "none"),
-        (("spectra", "{presets}/low", "-o", "a.jpg"), "a.jpg: the name of an output ends in one of .png, .svg, .pdf"),
+        (
+            ("spectra", "{presets}/low", "-o", "a.jpg"),
+            "a.jpg: the name of an output ends in one of .png, .svg",
+        ),
         (("filters", "{presets}/mel", "-o", "a.png"), "does not hear the waveform through learned filters"),
         (("spectra", "{presets}/low", "-o", "a.png", "--stages", "stage5"), "its stages are stage1, stage2"),
         (
