@@ -14,6 +14,7 @@ import pytest
 import soxr
 import tensorflow as tf
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.hear import get_scene_embeddings, get_timestamp_embeddings, load_model
 from samplecnn_zoo.hear.clips import centred_starts, stated_rate
 from samplecnn_zoo.models import feature_model
@@ -50,7 +51,7 @@ np.savez(sys.argv[3], **dict(zip(("scenes", "embeddings", "timestamps"), (one.nu
 """
 WITH_A_HOP = """
 from functools import partial
-from samplecnn_zoo import DEFAULT_PRESET, hear
+from samplecnn_zoo import hear
 from samplecnn_zoo.hear import get_scene_embeddings, get_timestamp_embeddings
 load_model = partial(hear.load_model, hop_ms=30, batch_size=64)
 """
