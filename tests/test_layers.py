@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "formats": set(),
     "files": set(),
     "bulk": {"audio", "files", "formats", "tagger"},
-    "demo": {"audio", "formats", "tagger"},
+    "demo": {"audio", "formats", "tagger", "visualize"},
     "hear": {"audio", "engines", "tagger", "transfer", "zoo"},
     "transfer": {"bulk", "datasets", "engines", "files", "tagger", "training", "zoo"},
     "cli": {
