@@ -135,8 +135,11 @@ def test_help_names_every_command_and_version_is_told() -> None:
     assert quick("--version") == (0, f"samplecnn_zoo {__version__}\n", "")
 
 
-def test_the_default_preset_is_bundled() -> None:
+def test_the_default_preset_is_bundled_and_hears_a_piano() -> None:
     assert DEFAULT_PRESET in find.bundled()
+    prelude = Path(__file__).parents[1] / "examples" / "audio" / "prelude.ogg"
+    first, *_ = Tagger().tag_file(prelude).tags
+    assert first.tag == "piano" and first.score > 0.5
 
 
 def test_table_has_a_line_a_clip_and_nothing_else_is_said(preset: str, music: Path) -> None:
