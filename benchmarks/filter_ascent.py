@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from samplecnn_zoo import load_pretrained
+from samplecnn_zoo import DEFAULT_PRESET, load_pretrained
 from samplecnn_zoo.visualize import Ascent, ascend, frame_samples, lowest_stages
 from samplecnn_zoo.visualize.shorten import shortened
 
@@ -30,7 +30,7 @@ from samplecnn_zoo.visualize.shorten import shortened
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("preset", nargs="?", default="samplecnn_8k.midi50", help="a name or a folder")
+    parser.add_argument("preset", nargs="?", default=DEFAULT_PRESET, help="a name or a folder")
     parser.add_argument("--sample", type=int, default=4, help="filters a stage that the loop does")
     options = parser.parse_args()
     model = load_pretrained(options.preset)

@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from rich.progress import track
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.audio import load
 from samplecnn_zoo.datasets import Collection, get
 from samplecnn_zoo.datasets.gtzan import GENRES
@@ -75,7 +76,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=30, help="of --train, at most")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/gtzan"))
     options = parser.parse_args()
-    options.preset = options.preset or ["samplecnn_8k.midi50"]
+    options.preset = options.preset or [DEFAULT_PRESET]
     if options.split == "filtered":
         options.folds = 1
     return options

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.audio import find_audio
 from samplecnn_zoo.transfer import FeatureTable, Scale, extract
 
@@ -30,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
 
     songs = [*find_audio(options.folder), *([options.like] if options.like else [])]
-    scales = [Scale.of(preset) for preset in options.preset or ["samplecnn_8k.midi50"]]
+    scales = [Scale.of(preset) for preset in options.preset or [DEFAULT_PRESET]]
     table = extract(scales, songs, cache=options.cache, progress=show)
     alike = similarity(table)
     asked = [str(options.like)] if options.like else table.keys

@@ -1,4 +1,4 @@
-"""Train the bundled preset on the MIDI set: render first, then fit, then save a preset directory.
+"""Train a preset on the MIDI set: render first, then fit, then save a preset directory.
 
     python examples/train_midi50.py --midi midi5genres/ --soundfont FluidR3_GM.sf2 \
         --data runs/midi50 --out runs/samplecnn_8k.midi50

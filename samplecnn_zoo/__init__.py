@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+DEFAULT_PRESET = "samplecnn_3x9.musicnn"
+"""What listens where nothing else is named: the bundled preset that knows real recordings best."""
+
 __all__ = [
+    "DEFAULT_PRESET",
     "AudioError",
     "ClipEmbedding",
     "ClipTags",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from samplecnn_zoo import audio
+from samplecnn_zoo import DEFAULT_PRESET, audio
 from samplecnn_zoo.engines import (
     Engine,
     Features,
@@ -119,7 +119,7 @@ class Tagger:
 
     def __init__(
         self,
-        preset_or_model: "str | Path | keras.Model" = "samplecnn_8k.midi50",
+        preset_or_model: "str | Path | keras.Model" = DEFAULT_PRESET,
         *,
         preset: Preset | None = None,
         engine: str = "auto",

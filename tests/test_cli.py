@@ -19,10 +19,9 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from samplecnn_zoo import Tagger, __version__
+from samplecnn_zoo import DEFAULT_PRESET, Tagger, __version__
 from samplecnn_zoo.cli import app
-from samplecnn_zoo.cli.options import DEFAULT_PRESET
-from samplecnn_zoo.zoo import save_pretrained
+from samplecnn_zoo.zoo import find, save_pretrained
 from tests.sounds import hostile, noise, tone, write
 
 TAGS = tuple(f"tag {index}" for index in range(12))
@@ -136,10 +135,11 @@ def test_help_names_every_command_and_version_is_told() -> None:
     assert quick("--version") == (0, f"samplecnn_zoo {__version__}\n", "")
 
 
-def test_default_preset_is_the_taggers() -> None:
-    import inspect
-
-    assert inspect.signature(Tagger).parameters["preset_or_model"].default == DEFAULT_PRESET
+def test_the_default_preset_is_bundled_and_hears_a_piano() -> None:
+    assert DEFAULT_PRESET in find.bundled()
+    prelude = Path(__file__).parents[1] / "examples" / "audio" / "prelude.ogg"
+    first, *_ = Tagger().tag_file(prelude).tags
+    assert first.tag == "piano" and first.score > 0.5
 
 
 def test_table_has_a_line_a_clip_and_nothing_else_is_said(preset: str, music: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from samplecnn_zoo.visualize.style import can_draw
 from tests import sounds
 
 ROOT = Path(__file__).parents[1]
@@ -46,12 +47,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_are_commands_to_run() -> None:
     assert {command.split()[1] for command in COMMANDS} == {
-        "tag", "embed", "list", "info", "prepare", "train", "evaluate", "finetune",
+        "tag", "embed", "list", "info", "prepare", "train", "evaluate", "finetune", "visualize",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_runs(command: str, folder: Path) -> None:
+    if command.startswith("samplecnn visualize") and not can_draw():
+        pytest.skip("matplotlib is not installed: pip install 'samplecnn_zoo[plots]'")
     shorter = ["--epochs", "1"] if command.startswith("samplecnn train") else []
     done = run(["-m", "samplecnn_zoo", *shlex.split(command)[1:], *shorter], folder)
     assert done.returncode == 0, done.stderr

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samplecnn_zoo import __version__
+from samplecnn_zoo import DEFAULT_PRESET, __version__
 from samplecnn_zoo.cli.console import fail
 from samplecnn_zoo.cli.options import (
-    DEFAULT_PRESET,
     DEFAULT_TOP,
     Decoder,
     DecoderOption,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail, say
-from samplecnn_zoo.cli.options import DEFAULT_PRESET, Engine, EngineOption
+from samplecnn_zoo.cli.options import Engine, EngineOption
 from samplecnn_zoo.cli.sources import find_source, open_preset
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.cli.console import INTERRUPTED, fail, say
 from samplecnn_zoo.cli.listening import (
     DataArgument,
@@ -19,7 +20,7 @@ from samplecnn_zoo.cli.listening import (
     open_data,
     open_scales,
 )
-from samplecnn_zoo.cli.options import DEFAULT_PRESET, Decoder, DecoderOption, Engine, EngineOption
+from samplecnn_zoo.cli.options import Decoder, DecoderOption, Engine, EngineOption
 from samplecnn_zoo.cli.prepare import OptionOption
 
 if TYPE_CHECKING:

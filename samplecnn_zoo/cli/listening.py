@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.cli.console import fail
-from samplecnn_zoo.cli.options import DEFAULT_PRESET
 from samplecnn_zoo.cli.prepare import parse_options, reporting
 from samplecnn_zoo.cli.sources import loaded
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-DEFAULT_PRESET = "samplecnn_8k.midi50"
 DEFAULT_TOP = 10  # where people read the tags; where programs do, all of them
 
 

@@ -22,7 +22,7 @@ from samplecnn_zoo.demo.hearing import Heard
 from samplecnn_zoo.demo.shelf import Neighbour
 from samplecnn_zoo.formats import shortest
 from samplecnn_zoo.tagger import Taggram
-from samplecnn_zoo.visualize.taggram import to_csv
+from samplecnn_zoo.visualize.taggram import ceiling, to_csv
 
 TOP = 12  # tags that are shown; the files to keep have all
 COLUMNS = 600  # of a taggram's picture
@@ -79,7 +79,8 @@ def taggram(heard: Heard, top: int = TOP) -> str:
     place = {tag: row for row, tag in enumerate(gram.tags)}
     shown = [place[tag.tag] for tag in heard.clip.tags[:top]]
     percents = np.round(100 * columns[:, shown].T).astype(int).tolist()
-    rows = [_strip(gram.tags[row], columns[:, row]) for row in shown]
+    highest = ceiling(columns[:, shown])
+    rows = [_strip(gram.tags[row], columns[:, row] / highest) for row in shown]
     ticks = [
         f'<span style="left:{100 * second / gram.duration_s:.2f}%">{clock(second)}</span>'
         for second in _ticks(gram.duration_s)

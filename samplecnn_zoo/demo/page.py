@@ -137,7 +137,10 @@ def _presets(studio: Studio) -> gr.Dropdown:
 def _about(taggers: Mapping[str, Tagger], name: str) -> str:
     """What a preset says of itself."""
     preset = taggers[name].preset
-    facts = [preset.description, f"Licence of the weights: {preset.license}."]
+    facts = [
+        preset.description and f"{preset.description.rstrip('.')}.",
+        f"Licence of the weights: {preset.license}.",
+    ]
     return f'<p class="zoo-about">{escape(" ".join(filter(None, facts)))}</p>'
 
 

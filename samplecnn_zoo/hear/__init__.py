@@ -8,6 +8,7 @@ See https://hearbenchmark.com/hear-api.html, and docs/hear.md for windows, edges
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.hear.embedder import BATCH_SIZE, LEVELS, Embedder
 from samplecnn_zoo.zoo import load_pretrained
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     Module = TensorFlowModule | TorchModule
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
-
-DEFAULT_PRESET = "samplecnn_8k.midi50"
 
 
 def load_model(

@@ -146,8 +146,16 @@ def _spectra(axes: "Axes", spectra: Spectra) -> None:
 
 def _label_hertz(axes: "Axes", spectra: Spectra) -> None:
     """Mark quarters up to half the sample rate: the top of the axis is the highest frequency there is."""
-    ticks = np.linspace(0, spectra.highest_hz, 5)
+    ticks = _round_ticks(spectra.highest_hz)
     axes.set_yticks(ticks, [f"{tick / 1000:g}" for tick in ticks])
+
+
+def _round_ticks(highest: float) -> npt.NDArray[np.float64]:
+    """Round numbers from 0 up, about four, and the highest frequency itself."""
+    quarter = highest / 4
+    power = 10.0 ** np.floor(np.log10(quarter))
+    step = power * max(size for size in (1, 2, 2.5, 5) if size * power <= quarter)
+    return np.append(np.arange(0, highest - 0.35 * step, step), highest)
 
 
 def hertz(value: float) -> str:

@@ -86,9 +86,14 @@ def draw(path: Path, taggram: Taggram, wave: Columns, *, top: int | None = DEFAU
     return style.draw(path, 1.05 + tags, plot, nrows=2, sharex=True, height_ratios=[0.55, tags])
 
 
+def ceiling(scores: npt.NDArray[np.floating]) -> float:
+    """Where the colours end: 1, or 0.5, 0.2 or 0.1 where no score is above that."""
+    return next((top for top in _CEILINGS if scores.max() <= top), 1.0)
+
+
 def _heat(axes: "Axes", taggram: Taggram) -> None:
     edges, scores = merged(taggram)
-    highest = next((top for top in _CEILINGS if scores.max() <= top), 1.0)
+    highest = ceiling(scores)
     rows = np.arange(len(taggram.tags) + 1) - 0.5
     image = axes.pcolormesh(edges, rows, scores.T, cmap="Blues", vmin=0, vmax=highest, rasterized=True)
     axes.set_yticks(rows[:-1] + 0.5, [style.shortened(printable(tag)) for tag in taggram.tags])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.cli.console import fail, say
-from samplecnn_zoo.cli.options import DEFAULT_PRESET, Decoder, DecoderOption, PresetOption
+from samplecnn_zoo.cli.options import Decoder, DecoderOption, PresetOption
 from samplecnn_zoo.cli.sources import fetched, loaded
 from samplecnn_zoo.cli.visualize.clip import FileArgument, counting, ending_clearly
 from samplecnn_zoo.cli.visualize.place import (

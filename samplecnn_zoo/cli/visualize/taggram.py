@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.cli.options import (
-    DEFAULT_PRESET,
     Decoder,
     DecoderOption,
     Engine,
