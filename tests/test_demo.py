@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import zlib
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -362,6 +363,13 @@ def test_a_column_over_many_segments_has_their_mean() -> None:
 
 def test_a_clip_shorter_than_a_segment_has_one_score() -> None:
     assert set(drawing.over_time(gram([0], [0.5], 3.0, 0.2), 600)[:, 0]) == {0.5}
+
+
+def test_faint_scores_get_all_of_the_colour_and_it_is_said_how_much_that_is(heard: Heard) -> None:
+    faint = replace(heard.taggram, scores=np.full_like(heard.taggram.scores, 0.15))
+    assert "the surer, up to 20 %." in drawing.taggram(replace(heard, taggram=faint))
+    sure = replace(heard.taggram, scores=np.full_like(heard.taggram.scores, 0.9))
+    assert "the surer, up to 100 %." in drawing.taggram(replace(heard, taggram=sure))
 
 
 def test_the_files_hold_all_that_was_heard(heard: Heard, tagger: Tagger) -> None:

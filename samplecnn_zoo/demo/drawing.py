@@ -89,8 +89,8 @@ def taggram(heard: Heard, top: int = TOP) -> str:
         f'<section class="zoo-taggram" data-duration="{gram.duration_s:.3f}" '
         f'data-percents="{json.dumps(percents, separators=(",", ":"))}">'
         "<h2>Over time</h2>"
-        '<p class="zoo-about">The stronger the colour, the surer. Play the clip and the line moves along; '
-        "click anywhere to hear that moment.</p>"
+        f'<p class="zoo-about">The stronger the colour, the surer, up to {100 * highest:.0f} %. '
+        "Play the clip and the line moves along; click anywhere to hear that moment.</p>"
         f'<div class="zoo-strips">{_waveform(heard.outline)}{"".join(rows)}'
         '<div class="zoo-cursor" hidden></div></div>'
         f'<div class="zoo-axis" aria-hidden="true">{"".join(ticks)}</div></section>'
