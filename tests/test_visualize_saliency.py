@@ -235,7 +235,7 @@ def test_pictures_and_tables(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_wrong_use_is_one_line(place: Path) -> None:
     tiny = ("--preset", place / "tiny")
-    out = ("-o", place / "x.png")
+    out = ("-o", place / "x.json")
     for arguments, code, words in (
         ((place / "a.wav", "--tag", "oboe", *tiny, *out), 2, "--tag 'oboe' is none of the 5"),
         ((place / "a.wav", "--tag", "drums", *tiny, "-o", "x.bmp"), 2, "ends in one of .png, .svg, .pdf"),
@@ -245,7 +245,7 @@ def test_wrong_use_is_one_line(place: Path) -> None:
     ):
         found, stderr = quick(*arguments)
         assert found == code and words in stderr and stderr.count("\n") == 1, stderr
-    assert not (place / "x.png").exists()
+    assert not (place / "x.json").exists()
 
 
 if __name__ == "__main__":
