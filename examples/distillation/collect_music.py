@@ -46,12 +46,18 @@ def main() -> None:
     for package in track(sorted(options.music.glob("*.deb")), "unpacking"):
         unpack(package, options.music / package.name.split("_")[0])
     folders = [folder for folder in sorted(options.music.iterdir()) if folder.is_dir()]
+    if not folders:
+        raise SystemExit(f"{options.music}: it holds no folders of music and no Debian packages")
     work = partial(pack, out=options.out, minutes=options.minutes, voices=options.voices)
     with ProcessPoolExecutor() as processes:
         packed = track(processes.map(work, folders), "packing", len(folders))
         rows = [row for found in packed for row in found]
     with (options.out / "sources.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("folder", "file", "seconds"), *rows])
+    if not rows:
+        raise SystemExit(
+            f"{options.music}: no file of {'under' if options.voices else 'over'} {SHORT_S} s in it"
+        )
     print(f"{sum(row[2] for row in rows) / 3600:.1f} hours from {len(rows)} files in {len(folders)} folders")
 
 

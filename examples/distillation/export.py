@@ -2,7 +2,8 @@
 
     python examples/distillation/export.py runs/samplecnn_3x9.npz -o runs/presets --hours 20
 
-Hours are those of music that read_pieces.py counted, for the model card.
+What a run wrote before it ended will do, too. `--hours` (of music, as read_pieces.py counted) and `--machine`
+are for the model card. What the music was stands there as well: DATA, to be changed with the music.
 """
 
 import argparse
@@ -45,12 +46,13 @@ def main() -> None:
         default=[],
         help="for the cards, of finetune_gtzan.py, last three levels",
     )
+    parser.add_argument("--machine", help="what it was trained on; else the device's name")
     options = parser.parse_args()
     for run, accuracy in zip_longest(options.runs, options.accuracy):
-        export(run, options.output, options.hours, accuracy)
+        export(run, options.output, options.hours, accuracy, options.machine)
 
 
-def export(run: Path, folder: Path, hours: float, accuracy: float | None) -> None:
+def export(run: Path, folder: Path, hours: float, accuracy: float | None, machine: str | None) -> None:
     """Write one preset."""
     with np.load(run) as arrays:
         facts = json.loads(str(arrays["facts"]))
@@ -71,7 +73,7 @@ def export(run: Path, folder: Path, hours: float, accuracy: float | None) -> Non
         training=Training(
             command=command(facts),
             hours=round(facts["seconds"] / 3600, 3),
-            machine=f"one {facts['device']}, shared with two other trainings",
+            machine=machine or facts["device"],
             note=note(facts),
         ),
         scores=() if accuracy is None else (Score("genre accuracy", accuracy, **GTZAN),),
@@ -83,6 +85,8 @@ def export(run: Path, folder: Path, hours: float, accuracy: float | None) -> Non
 def note(facts: dict[str, Any]) -> str:
     """How far the student came."""
     exam = facts["exam"]
+    if not exam:
+        return f"{facts['steps']} batches of {facts['batch']}, where the run was stopped."
     return (
         f"{facts['steps']} batches of {facts['batch']}. On pieces that were held out, its tags correlate "
         f"with the teachers' by {exam['tags_correlation']:.2f} (mean over tags), and its last level explains "

@@ -190,10 +190,10 @@ def _hear(
 ) -> list[Heard]:
     """Climb in every stage of every preset, with a bar of the stages done; end the command on bad input."""
     presets = [fetched(name) for name in names]  # before Keras, which takes its time
-    settings = loaded(lambda: _ascent(options))
-    from samplecnn_zoo.visualize import lowest_stages
-
     try:
+        settings = loaded(lambda: _ascent(options))
+        from samplecnn_zoo.visualize import lowest_stages
+
         models = [(preset, _open(name)) for preset, name in zip(presets, names, strict=True)]
         named = list(dict.fromkeys(name.strip() for name in (stages or "").split(",")))
         wanted = [named if stages else lowest_stages(model) for _, model in models]
