@@ -110,9 +110,14 @@ def teach(weights: Weights, mels: Any) -> tuple[Any, Any, Any]:
     return jax.nn.sigmoid(hidden @ weights["dense_1/kernel"] + weights["dense_1/bias"]), hidden, pooled
 
 
+def layer(kind: str, number: int) -> str:
+    """The name that TensorFlow 1 gave: the first of a kind has no number."""
+    return f"{kind}_{number}" if number else kind
+
+
 def norm(weights: Weights, number: int, x: Any) -> Any:
     """BatchNorm in inference."""
-    name = f"batch_normalization_{number}" if number else "batch_normalization"
+    name = layer("batch_normalization", number)
     scale = weights[f"{name}/gamma"] * (weights[f"{name}/moving_variance"] + 1e-3) ** -0.5
     return x * scale + (weights[f"{name}/beta"] - weights[f"{name}/moving_mean"] * scale)
 
@@ -121,7 +126,7 @@ def convolve(weights: Weights, number: int, x: Any) -> Any:
     """Filters over time that see all channels: (batch, time, channels) -> (batch, time, filters)."""
     import jax
 
-    name = f"conv2d_{number}" if number else "conv2d"
+    name = layer("conv2d", number)
     kernel = weights[f"{name}/kernel"][:, :, 0]  # (time, channels, filters)
     y = jax.lax.conv_general_dilated(x, kernel, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
     return y + weights[f"{name}/bias"]
@@ -135,7 +140,7 @@ def timbral(weights: Weights, number: int, x: Any) -> Any:
     import jax
     import jax.numpy as jnp
 
-    name = f"conv2d_{number}" if number else "conv2d"
+    name = layer("conv2d", number)
     kernel = weights[f"{name}/kernel"][:, :, 0]  # (7, bands, filters)
     _, bands, filters = kernel.shape
     heights = MELS - bands + 1

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from collect_music import PIECE_S
 
 RATE = 22_050
-PIECE_S = 30
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from samplecnn_zoo.cli.console import fail
 
 if TYPE_CHECKING:
+    import keras
+
     from samplecnn_zoo.tagger import Tagger
     from samplecnn_zoo.transfer import HeadTagger
     from samplecnn_zoo.zoo import Preset
@@ -48,6 +50,17 @@ def open_preset(name: str, **options: Any) -> "Tagger":
     from samplecnn_zoo.tagger import Tagger
 
     return loaded(lambda: Tagger(name, **options))
+
+
+def open_model(name: str) -> "keras.Model":
+    """Load a preset's network into Keras; end the command when that can't be."""
+
+    def load() -> "keras.Model":
+        from samplecnn_zoo.zoo import load_pretrained  # inside: what Keras says as it comes is hushed
+
+        return load_pretrained(name)
+
+    return loaded(load)
 
 
 def loaded(load: Callable[[], Loaded]) -> Loaded:

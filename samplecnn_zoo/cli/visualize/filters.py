@@ -10,7 +10,7 @@ import typer
 
 from samplecnn_zoo.cli.console import INTERRUPTED, Reporter, fail
 from samplecnn_zoo.cli.options import FactsOption, ListFormat
-from samplecnn_zoo.cli.sources import fetched, loaded
+from samplecnn_zoo.cli.sources import fetched, loaded, open_model
 from samplecnn_zoo.cli.visualize.clip import ending_clearly
 from samplecnn_zoo.cli.visualize.curves import show
 from samplecnn_zoo.cli.visualize.place import (
@@ -194,7 +194,7 @@ def _hear(
         settings = loaded(lambda: _ascent(options))
         from samplecnn_zoo.visualize import lowest_stages
 
-        models = [(preset, _open(name)) for preset, name in zip(presets, names, strict=True)]
+        models = [(preset, open_model(name)) for preset, name in zip(presets, names, strict=True)]
         named = list(dict.fromkeys(name.strip() for name in (stages or "").split(",")))
         wanted = [named if stages else lowest_stages(model) for _, model in models]
         with Reporter("ascent", sum(map(len, wanted)), "stages") as reporter:
@@ -206,12 +206,6 @@ def _hear(
         fail("stopped; nothing was written", INTERRUPTED)
     except ValueError as error:
         fail(str(error))
-
-
-def _open(name: str) -> "keras.Model":
-    from samplecnn_zoo.zoo import load_pretrained
-
-    return loaded(lambda: load_pretrained(name))
 
 
 def _heard(

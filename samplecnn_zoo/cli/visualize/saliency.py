@@ -10,7 +10,7 @@ import typer
 from samplecnn_zoo import DEFAULT_PRESET
 from samplecnn_zoo.cli.console import fail, say
 from samplecnn_zoo.cli.options import Decoder, DecoderOption, PresetOption
-from samplecnn_zoo.cli.sources import fetched, loaded
+from samplecnn_zoo.cli.sources import fetched, open_model
 from samplecnn_zoo.cli.visualize.clip import FileArgument, counting, ending_clearly
 from samplecnn_zoo.cli.visualize.place import (
     PICTURES,
@@ -108,7 +108,7 @@ def _explain(
     from samplecnn_zoo.decoders.hush import hushed
 
     duration_s = audio.info(file, decoder=decoder).duration_s or 0.0  # before Keras, which takes its time
-    model = loaded(lambda: _model(preset))
+    model = open_model(preset)
     from samplecnn_zoo.visualize.saliency import Explainer, over_clip
 
     norm = record.normalization
@@ -120,12 +120,6 @@ def _explain(
         return over_clip(
             explain, steps, record.sample_rate, record.segment_samples, hop_samples=hop_samples, each=each
         )
-
-
-def _model(preset: str) -> Any:
-    from samplecnn_zoo.zoo import load_pretrained
-
-    return load_pretrained(preset)
 
 
 def _write(found: "Saliency", output: Path, about: dict[str, Any], kept: list[Any]) -> None:
