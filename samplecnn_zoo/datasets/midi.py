@@ -1,8 +1,9 @@
 """The MIDI set: a folder of MIDI files by genre, rendered into labelled audio excerpts.
 
 `root/index.tsv` has the columns genre, file and name (the original file name, which tells the artist or
-the work), and `root/<genre>/<file>.mid` the pieces. `prepare` renders one excerpt a piece into
-`out/audio/<file>.flac` and writes `out/index.csv`, one row a clip: file, genre, group, split, tags.
+the work), and `root/<genre>/<file>.mid` the pieces. `prepare` renders one excerpt a piece, or several of
+those that are trained on, into `out/audio/<file>.flac` and writes `out/index.csv`, one row a clip: file,
+genre, group, split, tags.
 
 Clips of one artist (classical: of one title) share a group, and a group lies in one split. Since a classical
 title does not always tell the work, a test clip that shares phrases with a piece outside of the test part is
@@ -11,39 +12,34 @@ left out.
 
 import csv
 import hashlib
+import io
 import json
-import math
-import multiprocessing
-import os
 import re
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import soundfile
-import soxr
+
+from samplecnn_zoo.datasets.midi_takes import EXCERPT_S, SAMPLE_RATE, Take, fraction, render_all
+from samplecnn_zoo.files import write_whole
 
 if TYPE_CHECKING:
-    from samplecnn_zoo.datasets.midi_render import Renderer
-    from samplecnn_zoo.datasets.midi_score import Score
+    from samplecnn_zoo.datasets.midi_vary import Variation
 
-EXCERPT_S = 29.1  # the paper's clip length
-SAMPLE_RATE = 22050
+__all__ = [
+    "EXCERPT_S", "GENRES", "NUM_TAGS", "SAMPLE_RATE", "SPLITS", "Clip", "Piece", "audio_path", "label_matrix",
+    "prepare", "read_clips", "read_index", "read_tags", "split_of",
+]  # fmt: skip
+
 NUM_TAGS = 50
 SPLITS = {"train": 0.87, "valid": 0.03, "test": 0.10}
 GENRES = ("classical", "country", "jazz", "pop", "rock")
 TITLED = ("classical",)  # genres whose names are titles, not artists
 SAME_WORK = 0.25  # share of a clip's phrases found in another piece, from which on they are one work
 RULES = 1  # version of what decides excerpts, tags and audio; data of another one is not gone on with
-MIN_SOUND_DB = -55.0  # an excerpt below this RMS is rendered silence
-
-_renderer: "Renderer | None" = None  # one a worker process: a soundfont takes seconds to load
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def read_index(root: Path) -> list[Piece]:
 
 def split_of(group: str, seed: int = 0) -> str:
     """The split of all clips of a group: a function of its name and the seed alone."""
-    draw = _fraction(f"{seed}/split/{group}")
+    draw = fraction(f"{seed}/split/{group}")
     for split, share in SPLITS.items():
         if draw < share:
             return split
@@ -102,9 +98,12 @@ def split_of(group: str, seed: int = 0) -> str:
 def prepare(
     root: Path,
     out: Path,
-    soundfont: Path,
+    soundfont: Path | Sequence[Path],
     *,
     seed: int = 0,
+    variation: "Variation | None" = None,
+    takes: int = 1,
+    tags: Sequence[str] | None = None,
     workers: int | None = None,
     limit: int | None = None,
     progress: Callable[[Iterable[None], int], Iterable[None]] = lambda steps, _: steps,
@@ -114,11 +113,17 @@ def prepare(
     Each clip is written whole or not at all, so a killed run goes on where it stopped; a second run on
     finished data renders nothing. The same seed gives the same excerpts, splits and tags on any machine.
 
+    Pieces of the train part alone are varied, played by any of the soundfonts and taken several times, so
+    that valid and test stay the same whatever is tried.
+
     Args:
         root: The folder with index.tsv.
         out: The folder to fill.
-        soundfont: A General MIDI soundfont (.sf2).
-        seed: Chooses the excerpts and the split.
+        soundfont: A General MIDI soundfont (.sf2), or several; the first one plays valid and test.
+        seed: Chooses the excerpts, the split and all that is drawn.
+        variation: How far from its file a piece may be; None plays it as it stands.
+        takes: Excerpts of a piece, each at a place of its own and varied anew. More may be added later.
+        tags: The tags to keep, most frequent first; default the 50 most frequent.
         workers: Processes, default one a core.
         limit: Render only the first pieces, evenly over the index.
         progress: Wraps the steps (iterable, total) for a progress bar.
@@ -128,34 +133,79 @@ def prepare(
         work that is trained on.
 
     Raises:
-        FileNotFoundError: The index, a piece that it lists or the soundfont is missing.
-        SoundfontError: The soundfont lacks an instrument.
-        ValueError: `out` was made with another seed, soundfont or version of the rules.
+        FileNotFoundError: The index, a piece that it lists or a soundfont is missing.
+        SoundfontError: A soundfont lacks an instrument.
+        ValueError: `out` was made with another seed, soundfont, variation or version of the rules; `takes`
+            is less than 1.
     """
+    if takes < 1:
+        raise ValueError(f"takes is a number of excerpts a piece, at least 1, not {takes}")
+    soundfonts = (soundfont,) if isinstance(soundfont, Path) else tuple(soundfont)
     pieces = read_index(root)
     if limit is not None:
         pieces = pieces[:: max(1, len(pieces) // limit)][:limit]
     (out / "audio").mkdir(parents=True, exist_ok=True)
-    _check_made(out, soundfont, seed)
-    todo = [piece for piece in pieces if not (out / "audio" / f"{piece.file}.json").exists()]
-    for _ in progress(_render_all(todo, root, out, soundfont, seed, workers), len(todo)):
+    _check_made(out, soundfonts, seed, variation)
+    sessions = [
+        (piece, take)
+        for number in range(takes)
+        for piece in pieces
+        if (take := _take(piece, number, root, soundfonts, seed, variation))
+    ]
+    todo = [take for _, take in sessions if not (out / "audio" / f"{take.file}.json").exists()]
+    for _ in progress(render_all(todo, out / "audio", workers), len(todo)):
         pass
-    clips, runs, left_out = _collect(pieces, out, seed)
+    clips, runs, left_out = _collect(sessions, out, seed)
     kept, leaked = _without_known_works(clips, runs)
-    _write_index(kept, _top_tags(clips), out)
+    _write_index(kept, list(tags) if tags else _top_tags(clips), out)
     return left_out + leaked
 
 
-def _check_made(out: Path, soundfont: Path, seed: int) -> None:
+def _take(
+    piece: Piece,
+    number: int,
+    root: Path,
+    soundfonts: tuple[Path, ...],
+    seed: int,
+    variation: "Variation | None",
+) -> Take | None:
+    """A take of a piece; None if the piece is not trained on and has one already."""
+    trained_on = split_of(piece.group, seed) == "train"
+    if number and not trained_on:
+        return None
+    return Take(
+        midi=root / piece.genre / f"{piece.file}.mid",
+        genre=piece.genre,
+        file=f"{piece.file}.{number}" if number else piece.file,
+        key=f"{seed}/excerpt/{piece.file}" + (f"/{number}" if number else ""),
+        soundfonts=soundfonts if trained_on else soundfonts[:1],
+        variation=variation if trained_on else None,
+        compared=piece.genre in TITLED,
+    )
+
+
+def _check_made(out: Path, soundfonts: tuple[Path, ...], seed: int, variation: "Variation | None") -> None:
     """Write down what `out` is made with, or refuse to go on with something else."""
-    with open(soundfont, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    wanted = {"rules": RULES, "seed": seed, "soundfont_sha256": sha256}
+    if missing := [str(path) for path in soundfonts if not path.is_file()]:
+        raise FileNotFoundError(
+            f"{missing[0]}: no such soundfont; on Debian: apt-get install fluid-soundfont-gm"
+        )
+    first, *others = (_sha256(path) for path in soundfonts)
+    wanted: dict[str, Any] = {"rules": RULES, "seed": seed, "soundfont_sha256": first}
+    if others:
+        wanted["more_soundfonts_sha256"] = others
+    if variation is not None:
+        wanted["variation"] = json.loads(json.dumps(asdict(variation)))  # as it will read back
     made = out / "made.json"
     if not made.exists():
-        _write_whole(made, json.dumps(wanted))
+        write_whole(made, json.dumps(wanted).encode())
     elif (found := json.loads(made.read_text(encoding="utf-8"))) != wanted:
         raise ValueError(f"{out} was made with {found}, not {wanted}; prepare into another folder")
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_clips(out: Path) -> list[Clip]:
@@ -183,117 +233,41 @@ def label_matrix(clips: list[Clip], tags: list[str]) -> np.ndarray:
     return np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32)
 
 
-def _render_all(
-    todo: list[Piece], root: Path, out: Path, soundfont: Path, seed: int, workers: int | None
-) -> Iterator[None]:
-    workers = min(workers or os.cpu_count() or 1, 61)  # Windows has no more
-    # Fresh processes: a forked copy of one that has imported TensorFlow may hang.
-    fresh = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, fresh, initializer=_load, initargs=(soundfont, os.getpid()))
-    try:
-        for job in [pool.submit(_render_piece, piece, root, out, seed) for piece in todo]:
-            yield job.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _load(soundfont: Path, parent: int) -> None:
-    """Make this process ready to render, and end it when its parent has been killed."""
-    from samplecnn_zoo.datasets.midi_render import Renderer
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    global _renderer
-    _renderer = Renderer(soundfont)
-
-
-def _render_piece(piece: Piece, root: Path, out: Path, seed: int) -> None:
-    """Write a piece's .flac and then its .json: the .json says that the piece is done."""
-    from samplecnn_zoo.datasets.midi_score import ScoreError, note_hash, phrases, read_score
-    from samplecnn_zoo.datasets.midi_tags import loudness_tags, score_tags
-
-    record = out / "audio" / f"{piece.file}.json"
-    try:
-        score = read_score(root / piece.genre / f"{piece.file}.mid")
-        if score.duration_s < EXCERPT_S:
-            raise ScoreError(f"{piece.file}: {score.duration_s:.1f} s of music, {EXCERPT_S} s are needed")
-        start_s = _excerpt_start(score, piece, seed)
-        excerpt = score.excerpt(start_s, EXCERPT_S)
-        rms_db = _write_audio(excerpt, out / "audio" / f"{piece.file}.flac")
-        if rms_db < MIN_SOUND_DB:
-            raise ScoreError(f"{piece.file}: silent when rendered ({rms_db:.0f} dB)")
-    except ScoreError as error:
-        _write_whole(record, json.dumps({"left_out": str(error)}))
-        return
-    tags = {piece.genre} | score_tags(excerpt, EXCERPT_S) | loudness_tags(rms_db)
-    found = {
-        "tags": sorted(tags),
-        "start_s": round(start_s, 3),
-        "rms_db": round(rms_db, 2),
-        "notes": f"{note_hash(score):016x}",
-        "phrases": phrases(score) if piece.genre in TITLED else [],
-    }
-    _write_whole(record, json.dumps(found))
-
-
-def _excerpt_start(score: "Score", piece: Piece, seed: int) -> float:
-    """A start at or after the first note; music shorter than EXCERPT_S from there on ends in silence."""
-    first_s = score.notes[0].start_s
-    room_s = max(0.0, score.duration_s - EXCERPT_S - first_s)
-    return first_s + room_s * _fraction(f"{seed}/excerpt/{piece.file}")
-
-
-def _write_audio(excerpt: "Score", path: Path) -> float:
-    """Render to 16-bit mono FLAC; returns the RMS level in dB below full scale."""
-    from samplecnn_zoo.datasets.midi_render import SYNTH_RATE
-
-    if _renderer is None:
-        raise RuntimeError("no soundfont is loaded in this process; call prepare()")
-    audio = soxr.resample(_renderer.render(excerpt, EXCERPT_S), SYNTH_RATE, SAMPLE_RATE)
-    partial = path.with_suffix(".partial")
-    soundfile.write(partial, np.clip(audio, -1.0, 1.0), SAMPLE_RATE, "PCM_16", format="FLAC")
-    os.replace(partial, path)
-    return 10.0 * math.log10(float(np.mean(np.square(audio, dtype=np.float64))) + 1e-12)
-
-
 def _top_tags(clips: list[Clip]) -> list[str]:
     counts = Counter(tag for clip in clips for tag in clip.tags)
     return [tag for tag, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NUM_TAGS]]
 
 
 def _write_index(clips: list[Clip], top: list[str], out: Path) -> None:
-    _write_whole(out / "tags.txt", "".join(f"{tag}\n" for tag in top))
-    fields = list(Clip.__dataclass_fields__)
-    partial = out / "index.csv.partial"
-    with open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        for clip in clips:
-            kept = "|".join(tag for tag in clip.tags if tag in top)
-            writer.writerow({**asdict(clip), "tags": kept})
-    os.replace(partial, out / "index.csv")
+    write_whole(out / "tags.txt", "".join(f"{tag}\n" for tag in top).encode())
+    rows = io.StringIO(newline="")
+    writer = csv.DictWriter(rows, list(Clip.__dataclass_fields__))
+    writer.writeheader()
+    for clip in clips:
+        writer.writerow({**asdict(clip), "tags": "|".join(tag for tag in clip.tags if tag in top)})
+    write_whole(out / "index.csv", rows.getvalue().encode())
 
 
-def _collect(pieces: list[Piece], out: Path, seed: int) -> tuple[list[Clip], dict[str, set[int]], list[str]]:
-    """The clips, each set of notes once; the phrases of each; and a line for each piece left out."""
-    clips: dict[str, Clip] = {}
+def _collect(
+    sessions: list[tuple[Piece, Take]], out: Path, seed: int
+) -> tuple[list[Clip], dict[str, set[int]], list[str]]:
+    """The clips, each set of notes once a take; the phrases of each; and a line for each piece left out."""
+    clips: dict[tuple[str, str], Clip] = {}
     runs: dict[str, set[int]] = {}
     left_out = []
-    for piece in pieces:
-        record = json.loads((out / "audio" / f"{piece.file}.json").read_text(encoding="utf-8"))
+    for piece, take in sessions:
+        record = json.loads((out / "audio" / f"{take.file}.json").read_text(encoding="utf-8"))
+        number = take.file.removeprefix(piece.file)
         if "left_out" in record:
             left_out.append(record["left_out"])
-        elif record["notes"] in clips:
-            left_out.append(f"{piece.file}: the same notes as {clips[record['notes']].file}")
+        elif (same := clips.get((record["notes"], number))) is not None:
+            left_out.append(f"{take.file}: the same notes as {same.file}")
         else:
             tags = tuple(record.pop("tags"))
-            runs[piece.file] = set(record.pop("phrases"))
+            runs[take.file] = set(record.pop("phrases"))
             split = split_of(piece.group, seed)
-            clips[record["notes"]] = Clip(piece.file, piece.genre, piece.group, split, tags, **record)
+            clip = Clip(take.file, piece.genre, piece.group, split, tags, **record)
+            clips[record["notes"], number] = clip
     return list(clips.values()), runs, left_out
 
 
@@ -325,14 +299,3 @@ def _title_words(stem: str) -> str:
     noise = {"op", "opus", "no", "n", "mov", "movement", "format", "in", "of", "the", "for", "major", "minor"}
     romans = {"i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"}
     return " ".join(word for word in words if word not in noise | romans) or stem
-
-
-def _fraction(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
