@@ -1,5 +1,8 @@
 """Domain randomization of scores: other keys, tempos, instruments and levels, and tags that still hold."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,3 +203,29 @@ def test_what_is_out_of_range_is_refused(wrong: dict[str, float]) -> None:
 def test_the_rng_alone_decides() -> None:
     one, two, other = (vary(a_score(), Variation(), rng(seed)) for seed in (4, 4, 5))
     assert one == two != other
+
+
+@needs_synth
+def test_the_example_renders_varies_and_goes_on(tmp_path: Path) -> None:
+    root, font = make_set(tmp_path / "set", pieces=4), write_soundfont(tmp_path / "font.sf2")
+    script = Path(__file__).parents[1] / "examples" / "render_midi.py"
+    command: list[str | Path] = [
+        sys.executable,
+        script,
+        root,
+        "--soundfont",
+        font,
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        "1",
+    ]
+    varied = [*command, "--vary", "sound", "--takes", "2"]
+    for _ in range(2):
+        done = subprocess.run(varied, capture_output=True, text=True, check=True)
+        assert "left out" in done.stdout.splitlines()[-1]
+    made = json.loads((tmp_path / "out" / "made.json").read_text())
+    assert made["variation"]["semitones"] == 0 and made["variation"]["effects"]["room"] > 0
+    assert list((tmp_path / "out" / "audio").glob("*.1.flac"))
+    other = subprocess.run([*command, "--vary", "score"], capture_output=True, text=True)
+    assert other.returncode != 0 and "prepare into another folder" in other.stderr

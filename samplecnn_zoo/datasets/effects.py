@@ -129,7 +129,8 @@ def add_noise(samples: Samples, rate: int, rng: Generator) -> Samples:
         spectrum = np.fft.rfft(noise)
         noise = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)), len(samples))
     noise *= np.sqrt(np.mean(np.square(samples, dtype=np.float64)) / np.mean(noise**2))
-    return samples + (noise * 10.0 ** (-rng.uniform(15.0, 45.0) / 20.0)).astype(np.float32)
+    noisy: Samples = samples + (noise * 10.0 ** (-rng.uniform(15.0, 45.0) / 20.0)).astype(np.float32)
+    return noisy
 
 
 def code_mp3(samples: Samples, rate: int, rng: Generator) -> Samples:

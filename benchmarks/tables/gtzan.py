@@ -1,0 +1,34 @@
+"""Genre accuracy on a copy of GTZAN from the levels of a preset, as examples/finetune_gtzan.py has it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from samplecnn_zoo.datasets import get
+from samplecnn_zoo.datasets.stratify import draw, parse_rule
+from samplecnn_zoo.transfer import Classifier, Labelled, Scale, label
+from samplecnn_zoo.transfer.held_out import fit, main_figure, score, with_splits
+
+FOLDS, SEEDS = 5, 5
+LEVELS = (-3, -2, -1)
+
+
+def accuracies(preset: str | Path, folder: Path) -> dict[str, tuple[float, float]]:
+    """Features ("-3", …, "last three") -> accuracy of logistic regression, mean and deviation over seeds."""
+    heard = label([Scale.of(str(preset))], get("gtzan").collect(folder, split="stratified"))
+    parts = {str(level): heard.but(heard.table.select(levels=[level])) for level in LEVELS}
+    return {name: over_seeds(labelled) for name, labelled in {**parts, "last three": heard}.items()}
+
+
+def over_seeds(labelled: Labelled) -> tuple[float, float]:
+    """Mean and standard deviation over seeds of the mean accuracy over folds; a clip is a track here."""
+    genres = dict(zip(labelled.table.keys, np.array(labelled.tags)[labelled.labels.argmax(1)], strict=True))
+    means = []
+    for seed in range(SEEDS):
+        found = []
+        for fold in range(1, FOLDS + 1):
+            split = with_splits(labelled, draw(genres, parse_rule(f"fold:{fold}/{FOLDS}:{seed}")))
+            _, accuracy = main_figure(score(split, fit(split, Classifier(kind="logreg", seed=seed))))
+            found.append(accuracy.value)
+        means.append(np.mean(found))
+    return float(np.mean(means)), float(np.std(means))

@@ -1,0 +1,121 @@
+"""Train the networks of one of the paper's tables on a prepared set, all on the same budget, and score them.
+
+    for rate in 2000 4000 8000 12000 16000 20000 22050; do
+        samplecnn prepare midi --root runs/varied -o runs/shards/$rate --rate $rate
+    done
+    python benchmarks/tables/train.py table5 --shards runs/shards --out runs/tables
+
+Tables: table2 (frame level and sample level), table4 (the networks whose features `samplecnn experiment
+table4` joins), table5 (sampling rates, the networks of Table 3), successors (Kim et al. 2018, at 8,000 Hz).
+Each network is trained once a seed, in OUT/<name>-<seed>; a killed run goes on with the same command, and
+what two tables share is trained once. Writes OUT/<table>.csv; `plot.py` draws it.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+from rows import TABLES, Row
+
+from samplecnn_zoo.datasets.prepared import Prepared
+from samplecnn_zoo.files import write_whole
+from samplecnn_zoo.models import FrameLevelMel
+from samplecnn_zoo.training import get_recipe, train
+from samplecnn_zoo.training.evaluate import evaluate
+
+COLUMNS = (
+    "network", "seed", "rate_hz", "parameters", "segments", "roc_auc", "roc_auc_low", "roc_auc_high",
+    "pr_auc", "train_ms_a_segment", "paper_roc_auc", "paper_time",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Train, score, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--shards", type=Path, required=True, help="prepared sets, each named by its rate")
+    parser.add_argument("--out", type=Path, required=True, help="runs, and the table")
+    parser.add_argument("--epochs", type=int, default=4, help="one segment a clip is an epoch")
+    parser.add_argument("--shrink", type=int, default=4, help="the paper's widths are divided by this")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--only", nargs="+", help="names of networks; default all")
+    options = parser.parse_args()
+    options.runs = options.out
+    rows = [row for row in TABLES[options.table] if not options.only or row.name in options.only]
+    found = [figures(row, seed, options) for row in rows for seed in options.seed]
+    path = options.out / f"{options.table}.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
+    print(path)
+
+
+def figures(row: Row, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """What a network is worth; trained and scored where that has not been done."""
+    run = options.runs / f"{row.name}-{seed}"
+    kept = options.runs / f"{run.name}.json"
+    if not kept.exists():
+        print(f"{row.name}, seed {seed}", flush=True)
+        write_whole(kept, json.dumps(measure(row, seed, run, options)).encode())
+        keras.backend.clear_session()
+    measured: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return {**measured, "paper_roc_auc": row.paper_auc, "paper_time": row.paper_time}
+
+
+def preset_of(row: Row, seed: int, options: argparse.Namespace) -> Path:
+    """Where a trained network is."""
+    preset: Path = options.runs / f"{row.name}-{seed}" / "preset"
+    return preset
+
+
+def measure(row: Row, seed: int, run: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Train a network and score it on the test part, clip by clip."""
+    prepared = Prepared.open(options.shards / str(row.rate))
+    arguments = row.narrowed(options.shrink)
+    if row.builder == "FrameLevelMel":
+        arguments |= mel_statistics(prepared, arguments)
+    recipe = get_recipe("midi_8k").but(
+        name=options.table, builder=row.builder, arguments=arguments, epochs=options.epochs
+    )
+    preset = train(recipe, prepared, run, seed=seed)
+    evaluation = evaluate(preset, prepared)
+    roc_auc, pr_auc = evaluation.figures.groups[0].roc_auc, evaluation.figures.groups[0].pr_auc
+    with open(run / "log.csv", newline="", encoding="utf-8") as file:
+        speeds = [float(line["segments_per_s"]) for line in csv.DictReader(file)]
+    return {
+        "network": row.name, "seed": seed, "rate_hz": row.rate, "parameters": parameters(preset),
+        "segments": options.epochs * (prepared.counts["train"] // recipe.batch_size) * recipe.batch_size,
+        "roc_auc": round(roc_auc.value, 4), "roc_auc_low": round(roc_auc.low, 4),
+        "roc_auc_high": round(roc_auc.high, 4), "pr_auc": round(pr_auc.value, 4),
+        "train_ms_a_segment": round(1000 / statistics.median(speeds), 2),
+    }  # fmt: skip
+
+
+def parameters(preset: Path) -> int:
+    """Trainable parameters of a trained network."""
+    model = keras.saving.load_model(preset)
+    return int(sum(weight.shape.num_elements() for weight in model.trainable_weights))
+
+
+def mel_statistics(prepared: Prepared, arguments: dict[str, Any], clips: int = 100) -> dict[str, float]:
+    """Mean and standard deviation of the log-mel values of the training part, from its first clips."""
+    model = FrameLevelMel(**arguments, sr=prepared.sample_rate)
+    front = keras.Model(model.input, model.get_layer("stage1_norm").output)
+    segment = model.input_shape[1]
+    pcm = prepared.pcm("train")
+    audio = [pcm[index][:segment, None] / 32768 for index in range(clips)]
+    values = np.stack([keras.ops.convert_to_numpy(front(clip[None].astype(np.float32))) for clip in audio])
+    return {"mean": float(values.mean()), "std": float(values.std())}
+
+
+if __name__ == "__main__":
+    main()
