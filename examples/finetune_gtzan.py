@@ -69,6 +69,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=5, help="of the folds and of all that is random")
     parser.add_argument("--head", default="logreg", choices=KINDS, help="mlp4096 is the paper's, and slow")
+    parser.add_argument("--statistics", default="mean", help="of a clip's segments: some of mean,std,max")
     parser.add_argument("--random", action="store_true", help="the same network with random weights")
     parser.add_argument("--mfcc", action="store_true", help="MFCC statistics, by librosa")
     parser.add_argument("--musicnn", type=Path, help="MusicNN's features: a file of distillation/musicnn.py")
@@ -84,7 +85,8 @@ def parse_options() -> argparse.Namespace:
 
 def hear(presets: list[str], collection: Collection, options: argparse.Namespace) -> dict[str, Labelled]:
     """Features by name: each of the last three levels of the networks, and all of them."""
-    scales = [Scale.of(preset, batch_size=BATCH_SIZE) for preset in presets]
+    statistics = tuple(options.statistics.split(","))
+    scales = [Scale.of(preset, statistics=statistics, batch_size=BATCH_SIZE) for preset in presets]
     labelled = label(scales, collection, cache=options.out / "features", progress=show)
     levels = {f"level {level}": labelled.but(labelled.table.select(levels=[level])) for level in (-1, -2, -3)}
     return {**levels, "last three": labelled}
