@@ -28,7 +28,7 @@ from rows import TABLES, Row
 from samplecnn_zoo.datasets.prepared import Prepared
 from samplecnn_zoo.files import write_whole
 from samplecnn_zoo.models import FrameLevelMel
-from samplecnn_zoo.training import get_recipe, train
+from samplecnn_zoo.training import About, get_recipe, train
 from samplecnn_zoo.training.evaluate import evaluate
 
 COLUMNS = (
@@ -86,7 +86,11 @@ def measure(row: Row, seed: int, run: Path, options: argparse.Namespace) -> dict
     recipe = get_recipe("midi_8k").but(
         name=options.table, builder=row.builder, arguments=arguments, epochs=options.epochs
     )
-    preset = train(recipe, prepared, run, seed=seed)
+    command = (
+        f"python benchmarks/tables/train.py {options.table} --only {row.name} --shards {options.shards} "
+        f"--out {options.out} --epochs {options.epochs} --shrink {options.shrink} --seed {seed}"
+    )
+    preset = train(recipe, prepared, run, seed=seed, about=About(license="MIT", command=command))
     evaluation = evaluate(preset, prepared)
     roc_auc, pr_auc = evaluation.figures.groups[0].roc_auc, evaluation.figures.groups[0].pr_auc
     with open(run / "log.csv", newline="", encoding="utf-8") as file:
