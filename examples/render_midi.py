@@ -35,7 +35,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--takes", type=int, default=1, help="excerpts of each piece that is trained on")
     parser.add_argument("--tags", type=Path, help="tags to keep, one a line; default: the 50 most frequent")
-    parser.add_argument("--limit", type=int, help="so many pieces, evenly over the index")
+    parser.add_argument("--limit", type=int, help="only so many of the pieces, evenly over the index")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, help="processes; default: one a core")
     options = parser.parse_args()
@@ -44,7 +44,7 @@ def main() -> None:
     )
     left_out = midi.prepare(
         options.midi, options.out, options.soundfont, seed=options.seed, variation=variation(options.vary),
-        takes=options.takes, tags=options.tags.read_text("utf-8").split("\n")[:-1] if options.tags else None,
+        takes=options.takes, tags=options.tags.read_text("utf-8").splitlines() if options.tags else None,
         workers=options.workers, limit=options.limit, progress=bar,
     )  # fmt: skip
     clips = midi.read_clips(options.out)

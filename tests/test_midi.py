@@ -35,14 +35,18 @@ TICKS = 480
 
 
 def write_midi(
-    path: Path, notes: Sequence[tuple[float, float, int, int]], bpm: float = 120, program: int = 0
+    path: Path,
+    notes: Sequence[tuple[float, float, int, int]],
+    bpm: float = 120,
+    program: int = 0,
+    velocity: int = 90,
 ) -> Path:
     """Notes as (start beat, beats, channel, pitch); every channel but the drums plays `program`."""
     file = mido.MidiFile(ticks_per_beat=TICKS)
     events = [(0.0, mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm)))]
     events += [(0.0, mido.Message("program_change", channel=c, program=program)) for c in range(9)]
     for start, beats, channel, pitch in notes:
-        events.append((start, mido.Message("note_on", channel=channel, note=pitch, velocity=90)))
+        events.append((start, mido.Message("note_on", channel=channel, note=pitch, velocity=velocity)))
         events.append((start + beats, mido.Message("note_off", channel=channel, note=pitch)))
     events.sort(key=lambda event: event[0])
     track, now = mido.MidiTrack(), 0

@@ -17,7 +17,7 @@ from samplecnn_zoo.datasets.midi_score import Control, Note, Score  # noqa: E402
 from samplecnn_zoo.datasets.midi_tags import INSTRUMENTS, score_tags  # noqa: E402
 from samplecnn_zoo.datasets.midi_vary import FAMILIES, UNVARIED, Variation, vary  # noqa: E402
 from tests.soundfonts import write_soundfont  # noqa: E402
-from tests.test_midi import make_set, needs_synth, note, tree  # noqa: E402
+from tests.test_midi import make_set, needs_synth, note, tree, write_midi  # noqa: E402
 
 DRUMS = 9
 
@@ -155,9 +155,7 @@ def test_only_what_is_trained_on_is_varied_and_taken_again(tmp_path: Path) -> No
     assert set(apart) == {clip.file for clip in plain} | again
     assert {apart[file] for file in again} == {"train"}
     assert midi.read_tags(tmp_path / "varied") == ["piano", "drums"]
-    assert any("0001.1" in line or "same.1" in line for line in left_out) == (
-        midi.split_of("artist") == "train"
-    )
+    assert any(line.startswith("same.1: the same notes as 0001") for line in left_out)
     for clip in plain:
         files = [midi.audio_path(tmp_path / name, clip).read_bytes() for name in ("plain", "varied")]
         assert (files[0] == files[1]) == (clip.split != "train")
@@ -186,14 +184,64 @@ def test_data_varied_otherwise_is_not_gone_on_with(tmp_path: Path, change: str) 
 
 def test_no_take_and_a_missing_soundfont_are_clear_errors(tmp_path: Path) -> None:
     root, font = make_set(tmp_path / "set", 2), write_soundfont(tmp_path / "font.sf2")
+    with pytest.raises(ValueError, match="soundfont is empty"):
+        midi.prepare(root, tmp_path / "out", [])
     with pytest.raises(ValueError, match="at least 1, not 0"):
         midi.prepare(root, tmp_path / "out", font, takes=0)
     with pytest.raises(FileNotFoundError, match=r"none\.sf2: no such soundfont"):
         midi.prepare(root, tmp_path / "out", [font, tmp_path / "none.sf2"])
 
 
+@needs_synth
+def test_a_twin_of_a_test_clip_is_not_trained_on_by_a_later_take(tmp_path: Path) -> None:
+    root, font = make_set(tmp_path / "set", pieces=2), write_soundfont(tmp_path / "font.sf2")
+    twin = (root / "jazz" / "0000.mid").read_bytes()
+    names = {split: next(f"artist {k}" for k in range(99) if midi.split_of(f"artist{k}") == split)
+             for split in ("test", "train")}  # fmt: skip
+    rows = ["genre\tfile\tname"]
+    for split, name in names.items():
+        (root / "jazz" / f"{split}.mid").write_bytes(twin)
+        rows.append(f"jazz\t{split}\t{name} - Title.mid")
+    (root / "index.tsv").write_text("\n".join(rows) + "\n")
+    left_out = midi.prepare(root, tmp_path / "out", font, takes=3, workers=1)
+    assert [(clip.file, clip.split) for clip in midi.read_clips(tmp_path / "out")] == [("test", "test")]
+    assert left_out == [f"train{take}: the same notes as test" for take in ("", ".1", ".2")]
+
+
+@needs_synth
+def test_an_unknown_tag_is_refused_and_one_given_twice_counts_once(tmp_path: Path) -> None:
+    root, font = make_set(tmp_path / "set", 2), write_soundfont(tmp_path / "font.sf2")
+    with pytest.raises(ValueError, match="no clip has the tag 'paino'"):
+        midi.prepare(root, tmp_path / "out", font, workers=1, tags=["drums", "paino"])
+    midi.prepare(root, tmp_path / "out", font, workers=1, tags=["piano", "drums", "piano"])
+    assert midi.read_tags(tmp_path / "out") == ["piano", "drums"]
+
+
+@needs_synth
+def test_silence_is_left_out_whatever_the_effects_make_of_it(tmp_path: Path) -> None:
+    from samplecnn_zoo.datasets.midi_takes import Take, render_take
+
+    pieces = write_midi(tmp_path / "soft.mid", [(beat, 1.0, 0, 60) for beat in range(66)], velocity=1)
+    font = write_soundfont(tmp_path / "font.sf2")
+    louder = replace(UNVARIED, effects=Effects(peak_db=(0.0, 0.0)))
+    render_take(Take(pieces, "jazz", "soft", "0", (font,), louder), tmp_path)
+    assert "silent when rendered" in json.loads((tmp_path / "soft.json").read_text())["left_out"]
+    assert not (tmp_path / "soft.flac").exists()
+
+
+def test_a_piece_that_states_no_tempo_is_varied_from_the_default() -> None:
+    unstated = replace(a_score(), tempos=())
+    late = replace(a_score(), tempos=((2.0, 100.0),))
+    varied = vary(unstated, replace(UNVARIED, tempo=1.2), rng(0))
+    stretch = varied.duration_s / 8.0
+    assert stretch != pytest.approx(1.0, abs=0.01)
+    assert np.array(varied.tempos) == pytest.approx(np.array([(0.0, 120 / stretch)]))
+    assert len(vary(late, replace(UNVARIED, tempo=1.2), rng(1)).tempos) == 2
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"semitones": 30}, {"tempo": 0.9}, {"substitution": 2.0}, {"mixing_db": -1.0}]
+    "wrong",
+    [{"semitones": 2.5}, {"semitones": 30}, {"tempo": 0.9}, {"substitution": 2.0}, {"mixing_db": -1.0}],
 )
 def test_what_is_out_of_range_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -186,6 +186,13 @@ def test_batches_are_full_and_as_many_as_announced(made: Prepared) -> None:
     assert dataset.element_spec[0].shape == (BATCH, SEGMENT, 1)
 
 
+def test_the_end_of_an_epoch_does_not_wait_for_autotuning(made: Prepared) -> None:
+    """Its thread sleeps ever longer, and an iterator that goes waits for it: as long as the epoch took."""
+    dataset = training_dataset(made, "train", Segments(SEGMENT), batch_size=BATCH)
+    assert dataset.options().autotune.enabled is False
+    assert dataset.repeat(2).options().autotune.enabled is False
+
+
 def test_normalization_comes_last(made: Prepared) -> None:
     plain, _ = epoch(made, augmentation=ALL)
     scaled, _ = epoch(made, augmentation=ALL, normalization=Normalization(0.25, 0.5))

@@ -82,10 +82,25 @@ def test_a_table_is_trained_gone_on_with_and_drawn(tmp_path: Path, monkeypatch: 
     lines = list(csv.DictReader(text.splitlines()))
     assert [line["seed"] for line in lines] == ["0", "1"]
     assert all(0 <= float(line["roc_auc_low"]) <= float(line["roc_auc"]) <= 1 for line in lines)
-    assert {line["segments"] for line in lines} == {str(2 * 16)}  # of 24 clips, batches of 16
-    again = run(command)
-    assert "seed" not in again.stdout and (tmp_path / "table5.csv").read_text() == text
-    if can_draw():
-        drawn = run([SCRIPTS / "plot.py", tmp_path / "table5.csv", "-o", tmp_path / "table5.png"])
-        assert drawn.returncode == 0, drawn.stderr
-        assert (tmp_path / "table5.png").read_bytes().startswith(b"\x89PNG")
+    assert {(line["epochs"], line["train_clips"]) for line in lines} == {("2", "24")}
+    assert {len(log.read_text().splitlines()) for log in tmp_path.glob("tiny-?/log.csv")} == {3}
+    run(command)
+    assert (tmp_path / "table5.csv").read_text() == text  # measured times and all
+    other = run([*command, "--epochs", 3])
+    assert other.returncode != 0 and "begun with" in other.stderr  # budgets are not mixed
+    assert (tmp_path / "table5.csv").read_text() == text
+
+
+@pytest.mark.skipif(not can_draw(), reason="needs the extra plots")
+@pytest.mark.parametrize("table", ROWS.TABLES)
+def test_every_table_can_be_drawn(table: str, tmp_path: Path) -> None:
+    columns = "network,seed,roc_auc,roc_auc_low,roc_auc_high,train_ms_a_segment,paper_roc_auc,paper_time"
+    lines = [
+        f"{row.name},{seed},0.75,0.7,0.8,3.5,{row.paper_auc or ''},{row.paper_time or ''}"
+        for row in ROWS.TABLES[table]
+        for seed in (0, 1)
+    ]
+    (tmp_path / "table.csv").write_text("\n".join([columns, *lines]) + "\n")
+    drawn = run([SCRIPTS / "plot.py", tmp_path / "table.csv", "-o", tmp_path / "table.png"])
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")

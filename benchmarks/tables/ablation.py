@@ -9,7 +9,6 @@ GTZAN from the last three levels: rendered sound, and real recordings. The same 
 """
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ import train
 from rows import TABLES
 
 ROW = TABLES["successors"][0]
-COLUMNS = ("corpus", "seed", "segments", "roc_auc", "pr_auc", "gtzan_accuracy", "gtzan_deviation")
+COLUMNS = (
+    "corpus", "seed", "epochs", "train_clips", "roc_auc", "pr_auc", "gtzan_accuracy", "gtzan_deviation",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -32,20 +33,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     options.table = "ablation"
-    with open(options.out, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for corpus in options.corpora:
-            for seed in options.seed:
-                writer.writerow(figures(corpus, seed, options))
-                file.flush()
+    lines = [figures(corpus, seed, options) for corpus in options.corpora for seed in options.seed]
+    train.write_table(options.out, COLUMNS, lines)
 
 
 def figures(corpus: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """What a network trained on a corpus is worth on rendered and on real sound."""
     options.shards = options.runs = corpus
     found = train.figures(ROW, seed, options)
-    accuracy, deviation = gtzan.accuracies(train.preset_of(ROW, seed, options), options.gtzan)["last three"]
+    preset = corpus / f"{ROW.name}-{seed}" / "preset"
+    accuracy, deviation = gtzan.accuracies(preset, options.gtzan, corpus / "features")["last three"]
     real = {"gtzan_accuracy": round(accuracy, 3), "gtzan_deviation": round(deviation, 3)}
     return {"corpus": corpus.name, **found, **real}
 

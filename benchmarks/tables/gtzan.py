@@ -13,9 +13,9 @@ FOLDS, SEEDS = 5, 5
 LEVELS = (-3, -2, -1)
 
 
-def accuracies(preset: str | Path, folder: Path) -> dict[str, tuple[float, float]]:
+def accuracies(preset: str | Path, folder: Path, cache: Path) -> dict[str, tuple[float, float]]:
     """Features ("-3", …, "last three") -> accuracy of logistic regression, mean and deviation over seeds."""
-    heard = label([Scale.of(str(preset))], get("gtzan").collect(folder, split="stratified"))
+    heard = label([Scale.of(str(preset))], get("gtzan").collect(folder, split="stratified"), cache=cache)
     parts = {str(level): heard.but(heard.table.select(levels=[level])) for level in LEVELS}
     return {name: over_seeds(labelled) for name, labelled in {**parts, "last three": heard}.items()}
 

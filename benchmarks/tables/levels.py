@@ -8,10 +8,11 @@ seeds, both by logistic regression; the paper's are of two layers of 4,096 units
 """
 
 import argparse
-import csv
 from pathlib import Path
+from typing import Any
 
 import gtzan
+from train import write_table
 
 from samplecnn_zoo.datasets.prepared import Prepared
 from samplecnn_zoo.transfer import Classifier, Scale, label
@@ -32,28 +33,29 @@ def main() -> None:
     )
     parser.add_argument("--gtzan", type=Path, required=True, help="a copy of GTZAN, whole or a part")
     parser.add_argument("--cache", type=Path, required=True, help="keeps features of the set")
+    parser.add_argument("--limit", type=int, help="of the set, so many clips of each part")
     parser.add_argument("--out", type=Path, required=True, help="CSV")
     options = parser.parse_args()
-    with open(options.out, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for preset in options.presets:
-            writer.writerows(lines(preset, options))
-            file.flush()
+    found = [line for preset in options.presets for line in lines(preset, options)]
+    write_table(options.out, COLUMNS, found)
 
 
-def lines(preset: str, options: argparse.Namespace) -> list[tuple[object, ...]]:
+def lines(preset: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A line a level, and one of all three."""
     scale = Scale.of(preset, batch_size=16)
-    heard = label([scale], Prepared.open(options.shards), cache=options.cache)
-    real = gtzan.accuracies(preset, options.gtzan)
+    heard = label([scale], Prepared.open(options.shards), cache=options.cache, limit=options.limit)
+    real = gtzan.accuracies(preset, options.gtzan, options.cache)
+    rows = run("table6", heard, [scale], Classifier(kind="logreg", balanced=True)).rows
     return [
-        (
-            scale.name, row.features, round(row.value, 4), round(row.low, 4), round(row.high, 4),
-            *(round(figure, 3) for figure in real[row.features]),
-            PAPER_TABLE6[row.features]["magnatagatune"], PAPER_TABLE6[row.features]["gtzan"],
-        )
-        for row in run("table6", heard, [scale], Classifier(kind="logreg", balanced=True)).rows
+        {
+            "network": scale.name, "levels": row.features, "midi_roc_auc": round(row.value, 4),
+            "low": round(row.low, 4), "high": round(row.high, 4),
+            "gtzan_accuracy": round(real[row.features][0], 3),
+            "gtzan_deviation": round(real[row.features][1], 3),
+            "paper_magnatagatune_roc_auc": PAPER_TABLE6[row.features]["magnatagatune"],
+            "paper_gtzan_accuracy": PAPER_TABLE6[row.features]["gtzan"],
+        }
+        for row in rows
     ]  # fmt: skip
 
 

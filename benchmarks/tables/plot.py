@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     with open(options.table, newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    timed = any(line["paper_time"] for line in lines)
+    timed = all(line["paper_time"] for line in lines)
     panels = 1 + any(line["paper_roc_auc"] for line in lines) + timed
     height = 0.7 + 0.22 * len({line["network"] for line in lines})
     draw(options.output, height, lambda *axes: fill(axes, lines, timed), ncols=panels, sharey=True)
@@ -60,7 +60,7 @@ def times(panel: Any, lines: list[Line], places: dict[str, int]) -> None:
     panel.plot(*points(lines, "paper_time", places), "s", color=GREY, markersize=4, label="paper")
     panel.set_xlim(0, 1.05)
     panel.set_title("training time")
-    panel.legend(loc="upper right")
+    panel.legend(loc="lower right")
 
 
 def points(lines: list[Line], column: str, places: dict[str, int]) -> tuple[list[float], list[int]]:

@@ -13,6 +13,7 @@ what two tables share is trained once. Writes OUT/<table>.csv; `plot.py` draws i
 
 import argparse
 import csv
+import io
 import json
 import os
 import statistics
@@ -25,15 +26,17 @@ import keras
 import numpy as np
 from rows import TABLES, Row
 
+from samplecnn_zoo import preset_info
 from samplecnn_zoo.datasets.prepared import Prepared
+from samplecnn_zoo.datasets.records import FULL_SCALE
 from samplecnn_zoo.files import write_whole
 from samplecnn_zoo.models import FrameLevelMel
 from samplecnn_zoo.training import About, get_recipe, train
 from samplecnn_zoo.training.evaluate import evaluate
 
 COLUMNS = (
-    "network", "seed", "rate_hz", "parameters", "segments", "roc_auc", "roc_auc_low", "roc_auc_high",
-    "pr_auc", "train_ms_a_segment", "paper_roc_auc", "paper_time",
+    "network", "seed", "rate_hz", "parameters", "epochs", "train_clips", "roc_auc", "roc_auc_low",
+    "roc_auc_high", "pr_auc", "train_ms_a_segment", "paper_roc_auc", "paper_time",
 )  # fmt: skip
 
 
@@ -50,36 +53,39 @@ def main() -> None:
     options = parser.parse_args()
     options.runs = options.out
     rows = [row for row in TABLES[options.table] if not options.only or row.name in options.only]
-    found = [figures(row, seed, options) for row in rows for seed in options.seed]
-    path = options.out / f"{options.table}.csv"
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
+    write_table(options.out / f"{options.table}.csv", COLUMNS, [
+        figures(row, seed, options) for row in rows for seed in options.seed
+    ])  # fmt: skip
+
+
+def write_table(path: Path, columns: tuple[str, ...], lines: list[dict[str, Any]]) -> None:
+    """Write a CSV whole, and say where."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_whole(path, text.getvalue().encode())
     print(path)
 
 
 def figures(row: Row, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """What a network is worth; trained and scored where that has not been done."""
     run = options.runs / f"{row.name}-{seed}"
+    prepared = Prepared.open(options.shards / str(row.rate))
+    print(f"{row.name}, seed {seed}", flush=True)
+    preset = trained(row, seed, run, prepared, options)
+    weights = preset_info(preset).weights_sha256
     kept = options.runs / f"{run.name}.json"
-    if not kept.exists():
-        print(f"{row.name}, seed {seed}", flush=True)
-        write_whole(kept, json.dumps(measure(row, seed, run, options)).encode())
-        keras.backend.clear_session()
-    measured: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    measured: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    if measured.get("weights_sha256") != weights:
+        measured = {"network": row.name, "seed": seed, "rate_hz": row.rate, "weights_sha256": weights}
+        measured |= measure(preset, run, prepared)
+        write_whole(kept, json.dumps(measured).encode())
     return {**measured, "paper_roc_auc": row.paper_auc, "paper_time": row.paper_time}
 
 
-def preset_of(row: Row, seed: int, options: argparse.Namespace) -> Path:
-    """Where a trained network is."""
-    preset: Path = options.runs / f"{row.name}-{seed}" / "preset"
-    return preset
-
-
-def measure(row: Row, seed: int, run: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Train a network and score it on the test part, clip by clip."""
-    prepared = Prepared.open(options.shards / str(row.rate))
+def trained(row: Row, seed: int, run: Path, prepared: Prepared, options: argparse.Namespace) -> Path:
+    """The preset of a run, which is made, gone on with, or there; one with another budget is refused."""
     arguments = row.narrowed(options.shrink)
     if row.builder == "FrameLevelMel":
         arguments |= mel_statistics(prepared, arguments)
@@ -91,17 +97,26 @@ def measure(row: Row, seed: int, run: Path, options: argparse.Namespace) -> dict
         f"--out {options.out} --epochs {options.epochs} --shrink {options.shrink} --seed {seed}"
     )
     preset = train(recipe, prepared, run, seed=seed, about=About(license="MIT", command=command))
-    evaluation = evaluate(preset, prepared)
-    roc_auc, pr_auc = evaluation.figures.groups[0].roc_auc, evaluation.figures.groups[0].pr_auc
+    keras.backend.clear_session()
+    return preset
+
+
+def measure(preset: Path, run: Path, prepared: Prepared) -> dict[str, Any]:
+    """Score a network on the test part, clip by clip, and look up how long its training took."""
+    group = evaluate(preset, prepared).figures.groups[0]
     with open(run / "log.csv", newline="", encoding="utf-8") as file:
-        speeds = [float(line["segments_per_s"]) for line in csv.DictReader(file)]
+        lines = list(csv.DictReader(file))
     return {
-        "network": row.name, "seed": seed, "rate_hz": row.rate, "parameters": parameters(preset),
-        "segments": options.epochs * (prepared.counts["train"] // recipe.batch_size) * recipe.batch_size,
-        "roc_auc": round(roc_auc.value, 4), "roc_auc_low": round(roc_auc.low, 4),
-        "roc_auc_high": round(roc_auc.high, 4), "pr_auc": round(pr_auc.value, 4),
-        "train_ms_a_segment": round(1000 / statistics.median(speeds), 2),
+        "parameters": parameters(preset), "epochs": len(lines), "train_clips": prepared.counts["train"],
+        "roc_auc": round(group.roc_auc.value, 4), "roc_auc_low": round(group.roc_auc.low, 4),
+        "roc_auc_high": round(group.roc_auc.high, 4), "pr_auc": round(group.pr_auc.value, 4),
+        "train_ms_a_segment": round(1000 / statistics.median(speeds(lines)), 2),
     }  # fmt: skip
+
+
+def speeds(lines: list[dict[str, str]]) -> list[float]:
+    """Segments a second of each epoch; that of one that was taken up at its end is not known."""
+    return [float(line["segments_per_s"]) for line in lines if line["segments_per_s"]]
 
 
 def parameters(preset: Path) -> int:
@@ -111,12 +126,12 @@ def parameters(preset: Path) -> int:
 
 
 def mel_statistics(prepared: Prepared, arguments: dict[str, Any], clips: int = 100) -> dict[str, float]:
-    """Mean and standard deviation of the log-mel values of the training part, from its first clips."""
+    """Mean and standard deviation of the log-mel values of the first training clips' first segments."""
     model = FrameLevelMel(**arguments, sr=prepared.sample_rate)
     front = keras.Model(model.input, model.get_layer("stage1_norm").output)
     segment = model.input_shape[1]
     pcm = prepared.pcm("train")
-    audio = [pcm[index][:segment, None] / 32768 for index in range(clips)]
+    audio = [pcm[index][:segment, None] / FULL_SCALE for index in range(min(clips, len(pcm)))]
     values = np.stack([keras.ops.convert_to_numpy(front(clip[None].astype(np.float32))) for clip in audio])
     return {"mean": float(values.mean()), "std": float(values.std())}
 

@@ -16,7 +16,7 @@ Samples = npt.NDArray[np.float32]
 Generator = np.random.Generator
 
 MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-_BANDS = 9  # of the equalizer, an octave each, from half the rate down
+_BANDS = 9  # points of the equalizer, an octave apart, from half the rate down
 
 
 @dataclass(frozen=True, kw_only=True)

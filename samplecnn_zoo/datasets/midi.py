@@ -114,7 +114,7 @@ def prepare(
     finished data renders nothing. The same seed gives the same excerpts, splits and tags on any machine.
 
     Pieces of the train part alone are varied, played by any of the soundfonts and taken several times, so
-    that valid and test stay the same whatever is tried.
+    that the sound of valid and test stays the same whatever is tried; with `tags`, their labels do, too.
 
     Args:
         root: The folder with index.tsv.
@@ -123,7 +123,7 @@ def prepare(
         seed: Chooses the excerpts, the split and all that is drawn.
         variation: How far from its file a piece may be; None plays it as it stands.
         takes: Excerpts of a piece, each at a place of its own and varied anew. More may be added later.
-        tags: The tags to keep, most frequent first; default the 50 most frequent.
+        tags: The tags to keep, as of another rendering to compare with; default the 50 most frequent.
         workers: Processes, default one a core.
         limit: Render only the first pieces, evenly over the index.
         progress: Wraps the steps (iterable, total) for a progress bar.
@@ -136,11 +136,13 @@ def prepare(
         FileNotFoundError: The index, a piece that it lists or a soundfont is missing.
         SoundfontError: A soundfont lacks an instrument.
         ValueError: `out` was made with another seed, soundfont, variation or version of the rules; `takes`
-            is less than 1.
+            is less than 1; there is no soundfont; or no clip has one of the tags.
     """
     if takes < 1:
         raise ValueError(f"takes is a number of excerpts a piece, at least 1, not {takes}")
-    soundfonts = (soundfont,) if isinstance(soundfont, Path) else tuple(soundfont)
+    soundfonts = (soundfont,) if isinstance(soundfont, Path) else tuple(map(Path, soundfont))
+    if not soundfonts:
+        raise ValueError("soundfont is empty; give at least one")
     pieces = read_index(root)
     if limit is not None:
         pieces = pieces[:: max(1, len(pieces) // limit)][:limit]
@@ -157,7 +159,7 @@ def prepare(
         pass
     clips, runs, left_out = _collect(sessions, out, seed)
     kept, leaked = _without_known_works(clips, runs)
-    _write_index(kept, list(tags) if tags else _top_tags(clips), out)
+    _write_index(kept, _known(tags, clips) if tags else _top_tags(clips), out)
     return left_out + leaked
 
 
@@ -238,6 +240,13 @@ def _top_tags(clips: list[Clip]) -> list[str]:
     return [tag for tag, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NUM_TAGS]]
 
 
+def _known(tags: Sequence[str], clips: list[Clip]) -> list[str]:
+    there = {tag for clip in clips for tag in clip.tags}
+    if missing := [tag for tag in tags if tag not in there]:
+        raise ValueError(f"no clip has the tag {missing[0]!r}; give tags of this collection")
+    return list(dict.fromkeys(tags))
+
+
 def _write_index(clips: list[Clip], top: list[str], out: Path) -> None:
     write_whole(out / "tags.txt", "".join(f"{tag}\n" for tag in top).encode())
     rows = io.StringIO(newline="")
@@ -251,24 +260,23 @@ def _write_index(clips: list[Clip], top: list[str], out: Path) -> None:
 def _collect(
     sessions: list[tuple[Piece, Take]], out: Path, seed: int
 ) -> tuple[list[Clip], dict[str, set[int]], list[str]]:
-    """The clips, each set of notes once a take; the phrases of each; and a line for each piece left out."""
-    clips: dict[tuple[str, str], Clip] = {}
+    """The clips of the first piece with its notes; the phrases of each; and a line for each take left out."""
+    clips: list[Clip] = []
+    owners: dict[str, Piece] = {}  # by notes; first takes come first, those of valid and test among them
     runs: dict[str, set[int]] = {}
     left_out = []
     for piece, take in sessions:
         record = json.loads((out / "audio" / f"{take.file}.json").read_text(encoding="utf-8"))
-        number = take.file.removeprefix(piece.file)
         if "left_out" in record:
             left_out.append(record["left_out"])
-        elif (same := clips.get((record["notes"], number))) is not None:
-            left_out.append(f"{take.file}: the same notes as {same.file}")
+        elif (owner := owners.setdefault(record["notes"], piece)) != piece:
+            left_out.append(f"{take.file}: the same notes as {owner.file}")
         else:
             tags = tuple(record.pop("tags"))
             runs[take.file] = set(record.pop("phrases"))
             split = split_of(piece.group, seed)
-            clip = Clip(take.file, piece.genre, piece.group, split, tags, **record)
-            clips[record["notes"], number] = clip
-    return list(clips.values()), runs, left_out
+            clips.append(Clip(take.file, piece.genre, piece.group, split, tags, **record))
+    return clips, runs, left_out
 
 
 def _without_known_works(clips: list[Clip], runs: dict[str, set[int]]) -> tuple[list[Clip], list[str]]:

@@ -21,9 +21,12 @@ import numpy as np
 import soundfile
 import soxr
 
-from samplecnn_zoo.files import write_whole
+from samplecnn_zoo.datasets.midi_score import ScoreError, note_hash, phrases, read_score
+from samplecnn_zoo.datasets.midi_tags import loudness_tags, score_tags
+from samplecnn_zoo.files import replacing, write_whole
 
 if TYPE_CHECKING:
+    from samplecnn_zoo.datasets.effects import Samples
     from samplecnn_zoo.datasets.midi_render import Renderer
     from samplecnn_zoo.datasets.midi_score import Score
     from samplecnn_zoo.datasets.midi_vary import Variation
@@ -80,9 +83,6 @@ def render_take(take: Take, audio: Path) -> None:
         FileNotFoundError: The piece or a soundfont is missing.
         SoundfontError: The soundfont lacks an instrument.
     """
-    from samplecnn_zoo.datasets.midi_score import ScoreError, note_hash, phrases, read_score
-    from samplecnn_zoo.datasets.midi_tags import loudness_tags, score_tags
-
     record = audio / f"{take.file}.json"
     try:
         score = read_score(take.midi)
@@ -91,12 +91,16 @@ def render_take(take: Take, audio: Path) -> None:
         played = _varied(score, take)
         start_s = _excerpt_start(played, take)
         excerpt = played.excerpt(start_s, EXCERPT_S)
-        rms_db = _write_audio(excerpt, take, audio / f"{take.file}.flac")
-        if rms_db < MIN_SOUND_DB:
+        rendered = _rendered(excerpt, take)
+        if (rms_db := _rms_db(rendered)) < MIN_SOUND_DB:
             raise ScoreError(f"{take.file}: silent when rendered ({rms_db:.0f} dB)")
     except ScoreError as error:
         write_whole(record, json.dumps({"left_out": str(error)}).encode())
         return
+    sound = _changed(rendered, take)
+    rms_db = _rms_db(sound)
+    with replacing(audio / f"{take.file}.flac") as file:
+        soundfile.write(file, np.clip(sound, -1.0, 1.0), SAMPLE_RATE, "PCM_16", format="FLAC")
     tags = {take.genre} | score_tags(excerpt, EXCERPT_S) | loudness_tags(rms_db)
     found = {
         "tags": sorted(tags),
@@ -127,22 +131,30 @@ def _varied(score: "Score", take: Take) -> "Score":
 
 def _excerpt_start(score: "Score", take: Take) -> float:
     """A start at or after the first note; music shorter than EXCERPT_S from there on ends in silence."""
+    if not score.notes:
+        raise ScoreError(f"{take.file}: no note is left in this key")
     first_s = score.notes[0].start_s
     room_s = max(0.0, score.duration_s - EXCERPT_S - first_s)
     return first_s + room_s * fraction(take.key)
 
 
-def _write_audio(excerpt: "Score", take: Take, path: Path) -> float:
-    """Render to 16-bit mono FLAC; returns the RMS level in dB below full scale."""
+def _rendered(excerpt: "Score", take: Take) -> "Samples":
+    """(n,) float32 at SAMPLE_RATE, by the soundfont that is drawn."""
     from samplecnn_zoo.datasets.midi_render import SYNTH_RATE
 
     soundfont = take.soundfonts[int(take.rng("soundfont").integers(len(take.soundfonts)))]
-    audio = soxr.resample(_renderer(soundfont).render(excerpt, EXCERPT_S), SYNTH_RATE, SAMPLE_RATE)
-    if take.variation is not None and take.variation.effects is not None:
-        audio = take.variation.effects.apply(audio, SAMPLE_RATE, take.rng("effects"))
-    partial = path.with_suffix(".partial")
-    soundfile.write(partial, np.clip(audio, -1.0, 1.0), SAMPLE_RATE, "PCM_16", format="FLAC")
-    os.replace(partial, path)
+    audio: Samples = soxr.resample(_renderer(soundfont).render(excerpt, EXCERPT_S), SYNTH_RATE, SAMPLE_RATE)
+    return audio
+
+
+def _changed(audio: "Samples", take: Take) -> "Samples":
+    if take.variation is None or take.variation.effects is None:
+        return audio
+    return take.variation.effects.apply(audio, SAMPLE_RATE, take.rng("effects"))
+
+
+def _rms_db(audio: "Samples") -> float:
+    """In dB below full scale."""
     return 10.0 * math.log10(float(np.mean(np.square(audio, dtype=np.float64))) + 1e-12)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from samplecnn_zoo.datasets.effects import Effects
-from samplecnn_zoo.datasets.midi_score import DRUM_CHANNEL, Control, Note, Score
+from samplecnn_zoo.datasets.midi_score import DEFAULT_BPM, DRUM_CHANNEL, Control, Note, Score
 
 _CHANNELS = 16
 _VOLUME, _DEFAULT_VOLUME = 7, 100
@@ -49,7 +49,7 @@ class Variation:
     Attributes:
         semitones: Transposed up or down by at most so many; drums stay.
         tempo: At most so many times faster or slower; 1 keeps the tempo.
-        substitution: Share of a channel's programs that another one of the same family stands for.
+        substitution: Share of a channel's programs that are drawn anew from their family, the same or not.
         mixing_db: Each channel is softer by up to so many dB.
         effects: What is done to the rendered sound; None leaves it as it is.
 
@@ -64,8 +64,8 @@ class Variation:
     effects: Effects | None = field(default_factory=Effects)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.semitones <= 24:
-            raise ValueError(f"semitones is a number from 0 to 24, not {self.semitones!r}")
+        if not isinstance(self.semitones, int) or not 0 <= self.semitones <= 24:
+            raise ValueError(f"semitones is a whole number from 0 to 24, not {self.semitones!r}")
         if not 1 <= self.tempo <= 4:
             raise ValueError(f"tempo is a factor from 1 to 4, not {self.tempo!r}")
         if not 0 <= self.substitution <= 1:
@@ -98,8 +98,13 @@ def vary(score: Score, variation: Variation, rng: np.random.Generator, *, least_
     return Score(
         tuple(note for note in notes if 0 <= note.pitch <= _FULL),
         (*_settings(score, programs, faders), *controls),
-        tuple((time_s * stretch, bpm / stretch) for time_s, bpm in score.tempos),
+        tuple((time_s * stretch, bpm / stretch) for time_s, bpm in _stated(score.tempos)),
     )
+
+
+def _stated(tempos: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    """Tempos from the beginning on: a file that states none there is played at the default."""
+    return tempos if tempos and tempos[0][0] <= 0 else ((0.0, DEFAULT_BPM), *tempos)
 
 
 Programs = dict[tuple[int, int], int]
@@ -124,7 +129,7 @@ def _substitutes(score: Score, share: float, rng: np.random.Generator) -> Progra
 
 
 def _faders(gain_db: np.ndarray) -> Faders:
-    """(16,) factors of a channel's volume; synthesizers play volume cubed (tinysoundfont among them)."""
+    """(16,) factors of a channel's volume, which tinysoundfont plays cubed."""
     factors: Faders = 10.0 ** (gain_db / 60.0)
     return factors
 

@@ -6,6 +6,7 @@ same batches without TensorFlow.
 """
 
 import atexit
+import os
 import time
 import weakref
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from samplecnn_zoo.datasets.batches import Evaluation, Floats, Normalizing, Trai
 from samplecnn_zoo.datasets.prepared import Prepared
 from samplecnn_zoo.datasets.segments import Segments
 
+READERS = min(8, os.cpu_count() or 1)  # batches that are read at the same time, and that wait to be used
 QUIET_S = 0.1  # without a call, after which none is on its way
 PATIENCE_S = 10.0  # a thread that still uses batches may ask for ever
 
@@ -160,11 +162,21 @@ def _numbered(numbers: range, read: Read, shapes: tuple[Any, Any]) -> Any:
         return first, second
 
     dataset = tf.data.Dataset.range(numbers.start, numbers.stop)
-    dataset = dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(batch, num_parallel_calls=READERS, deterministic=True)
+    dataset = dataset.prefetch(READERS).with_options(_untuned())
     # Its iterators, and the datasets made of it, hold the dataset: when it goes, nobody reads any more.
     weakref.finalize(dataset, reader.close).atexit = False
     return dataset
+
+
+def _untuned() -> Any:
+    """No autotuning: its thread looks up ever more seldom, and the end of an epoch waits for it to wake.
+
+    That took up to as long as the epoch had lasted (TensorFlow 2.21).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _leave_gpus_alone() -> None:
