@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from samplecnn_zoo.models.plans import SAMPLING_RATE_PLANS
 from samplecnn_zoo.training import RECIPES, Cosine, Optimizer, Plateau, Recipe, TrainingError, get_recipe
 from samplecnn_zoo.training.network import build
+from samplecnn_zoo.training.outcome import preset_name
 from samplecnn_zoo.training.schedule import PlateauState, make_optimizer
 from samplecnn_zoo.training.validate import macro_roc_auc
 
@@ -171,3 +172,20 @@ def test_macro_roc_auc_is_the_mean_over_tags_of_both_kinds() -> None:
     assert macro_roc_auc(labels, scores) == pytest.approx(np.mean(by_tag))
     assert macro_roc_auc(labels[:, [1, 3]], scores[:, [1, 3]]) is None
     assert macro_roc_auc(labels, np.full((40, 5), nan)) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rate", "name"),
+    [
+        ({"m": SAMPLING_RATE_PLANS[8000]}, 8000, "samplecnn_8k.set"),
+        ({"m": SAMPLING_RATE_PLANS[8000], "block": "res2", "multi_level": True}, 8000,
+         "samplecnn_res2_multi_8k.set"),
+        ({"m": [3, 3, 2], "block": "se"}, 8000, "samplecnn_se_3-3-2.set"),
+    ],
+)  # fmt: skip
+def test_networks_of_different_kinds_give_presets_of_different_names(
+    arguments: dict[str, Any], rate: int, name: str
+) -> None:
+    recipe = get_recipe("small_set").but(arguments={**arguments, "widths": [4] * len(arguments["m"])})
+    model = build(recipe, rate=rate, tags=2, single_label=False)
+    assert preset_name(model.name, recipe, rate, "set") == name

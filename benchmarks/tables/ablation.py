@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--shrink", type=int, default=4)
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
-    options.table = "ablation"
+    options.table, options.name = "ablation", ""
     lines = [figures(corpus, seed, options) for corpus in options.corpora for seed in options.seed]
     train.write_table(options.out, COLUMNS, lines)
 

@@ -15,6 +15,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import os
 import statistics
 from pathlib import Path
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--shrink", type=int, default=4, help="the paper's widths are divided by this")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="+", help="names of networks; default all")
+    parser.add_argument("--name", default="", help="of the preset; default one of its network and the set")
     options = parser.parse_args()
     options.runs = options.out
     rows = [row for row in TABLES[options.table] if not options.only or row.name in options.only]
@@ -96,7 +98,7 @@ def trained(row: Row, seed: int, run: Path, prepared: Prepared, options: argpars
         f"python benchmarks/tables/train.py {options.table} --only {row.name} --shards {options.shards} "
         f"--out {options.out} --epochs {options.epochs} --shrink {options.shrink} --seed {seed}"
     )
-    preset = train(recipe, prepared, run, seed=seed, about=About(license="MIT", command=command))
+    preset = train(recipe, prepared, run, seed=seed, about=About(options.name, "MIT", command))
     keras.backend.clear_session()
     return preset
 
@@ -122,7 +124,7 @@ def speeds(lines: list[dict[str, str]]) -> list[float]:
 def parameters(preset: Path) -> int:
     """Trainable parameters of a trained network."""
     model = keras.saving.load_model(preset)
-    return int(sum(weight.shape.num_elements() for weight in model.trainable_weights))
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def mel_statistics(prepared: Prepared, arguments: dict[str, Any], clips: int = 100) -> dict[str, float]:

@@ -84,10 +84,10 @@ def _preset(
 
 
 def preset_name(model_name: str, recipe: Recipe, rate: int, set_name: str) -> str:
-    """Name a preset after network and set: `samplecnn_8k.midi`."""
+    """Name a preset after network and set: `samplecnn_8k.midi`, `samplecnn_res2_multi_8k.midi`."""
     plan = recipe.arguments.get("m")
     if rate != 22050 and isinstance(plan, (tuple, list)) and tuple(plan) == SAMPLING_RATE_PLANS.get(rate):
-        model_name = f"samplecnn_{rate // 1000}k"
+        model_name = model_name.replace("-".join(map(str, plan)), f"{rate // 1000}k")
     return re.sub(r"[^A-Za-z0-9._-]+", "_", f"{model_name}.{set_name}").strip("_.-")
 
 
