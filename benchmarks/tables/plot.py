@@ -60,7 +60,7 @@ def times(panel: Any, lines: list[Line], places: dict[str, int]) -> None:
     panel.plot(*points(lines, "paper_time", places), "s", color=GREY, markersize=4, label="paper")
     panel.set_xlim(0, 1.05)
     panel.set_title("training time")
-    panel.legend(loc="lower right")
+    panel.legend(loc="upper right")
 
 
 def points(lines: list[Line], column: str, places: dict[str, int]) -> tuple[list[float], list[int]]:
