@@ -42,7 +42,7 @@ def figures(corpus: Path, seed: int, options: argparse.Namespace) -> dict[str, A
     options.shards = options.runs = corpus
     found = train.figures(ROW, seed, options)
     preset = corpus / f"{ROW.name}-{seed}" / "preset"
-    accuracy, deviation = gtzan.accuracies(preset, options.gtzan, corpus / "features")["last three"]
+    accuracy, deviation = gtzan.accuracy(preset, options.gtzan, corpus / "features")
     real = {"gtzan_accuracy": round(accuracy, 3), "gtzan_deviation": round(deviation, 3)}
     return {"corpus": corpus.name, **found, **real}
 
