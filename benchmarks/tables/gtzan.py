@@ -1,4 +1,4 @@
-"""Genre accuracy on a copy of GTZAN from the last levels of a preset, as examples/finetune_gtzan.py has it."""
+"""Genre accuracy on a copy of GTZAN from a preset's last levels, as examples/finetune_gtzan.py has it."""
 
 from pathlib import Path
 
