@@ -1,4 +1,4 @@
-"""Render MIDI files into a labelled set, as they stand or varied: other instruments, keys, rooms, coders.
+r"""Render MIDI files into a labelled set, as they stand or varied: other instruments, keys, rooms, coders.
 
     python examples/render_midi.py midi5genres/ --soundfont FluidR3_GM.sf2 --out runs/midi50
     python examples/render_midi.py midi5genres/ --soundfont FluidR3_GM.sf2 TimGM6mb.sf2 --out runs/varied \
@@ -42,14 +42,19 @@ def main() -> None:
     bar: Callable[[Iterable[None], int], Iterable[None]] = lambda steps, total: track(  # noqa: E731
         steps, "rendering", total=total
     )
-    left_out = midi.prepare(
-        options.midi, options.out, options.soundfont, seed=options.seed, variation=variation(options.vary),
-        takes=options.takes, tags=options.tags.read_text("utf-8").splitlines() if options.tags else None,
-        workers=options.workers, limit=options.limit, progress=bar,
-    )  # fmt: skip
+    try:
+        left_out = midi.prepare(
+            options.midi, options.out, options.soundfont, seed=options.seed, takes=options.takes,
+            variation=variation(options.vary), workers=options.workers, limit=options.limit, progress=bar,
+            tags=options.tags.read_text("utf-8").splitlines() if options.tags else None,
+        )  # fmt: skip
+    except (ImportError, OSError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    for line in left_out:
+        print(f"left out: {line}")
     clips = midi.read_clips(options.out)
     parts = ", ".join(f"{sum(clip.split == split for clip in clips)} {split}" for split in midi.SPLITS)
-    print(f"{options.out}: {parts}; {len(left_out)} left out (no music, too short, silent, known)")
+    print(f"{options.out}: {parts}; {len(left_out)} left out")
 
 
 def variation(changes: list[str]) -> Variation | None:

@@ -186,8 +186,13 @@ def test_no_take_and_a_missing_soundfont_are_clear_errors(tmp_path: Path) -> Non
     root, font = make_set(tmp_path / "set", 2), write_soundfont(tmp_path / "font.sf2")
     with pytest.raises(ValueError, match="soundfont is empty"):
         midi.prepare(root, tmp_path / "out", [])
-    with pytest.raises(ValueError, match="at least 1, not 0"):
+    with pytest.raises(ValueError, match="takes must be at least 1, not 0"):
         midi.prepare(root, tmp_path / "out", font, takes=0)
+    with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
+        midi.prepare(root, tmp_path / "out", font, limit=0)
+    with pytest.raises(ValueError, match=r"index\.tsv: no soundfont"):
+        midi.prepare(root, tmp_path / "out", [font, root / "index.tsv"])
+    assert not (tmp_path / "out").exists()  # what is wrong does not stick to it
     with pytest.raises(FileNotFoundError, match=r"none\.sf2: no such soundfont"):
         midi.prepare(root, tmp_path / "out", [font, tmp_path / "none.sf2"])
 
@@ -276,4 +281,8 @@ def test_the_example_renders_varies_and_goes_on(tmp_path: Path) -> None:
     assert made["variation"]["semitones"] == 0 and made["variation"]["effects"]["room"] > 0
     assert list((tmp_path / "out" / "audio").glob("*.1.flac"))
     other = subprocess.run([*command, "--vary", "score"], capture_output=True, text=True)
-    assert other.returncode != 0 and "prepare into another folder" in other.stderr
+    assert other.returncode == 2 and "prepare into another folder" in other.stderr
+    assert "Traceback" not in other.stderr
+    (root / "index.tsv").write_text("genre,file,name\n")
+    other = subprocess.run([*command[:-4], "--out", tmp_path / "new"], capture_output=True, text=True)
+    assert other.returncode == 2 and "no column 'file'; columns are split by tabs" in other.stderr

@@ -94,9 +94,11 @@ def test_a_table_is_trained_gone_on_with_and_drawn(tmp_path: Path, monkeypatch: 
 @pytest.mark.skipif(not can_draw(), reason="needs the extra plots")
 @pytest.mark.parametrize("table", ROWS.TABLES)
 def test_every_table_can_be_drawn(table: str, tmp_path: Path) -> None:
-    columns = "network,seed,roc_auc,roc_auc_low,roc_auc_high,train_ms_a_segment,paper_roc_auc,paper_time"
+    columns = (
+        "network,seed,rate_hz,roc_auc,roc_auc_low,roc_auc_high,train_ms_a_segment,paper_roc_auc,paper_time"
+    )
     lines = [
-        f"{row.name},{seed},0.75,0.7,0.8,3.5,{row.paper_auc or ''},{row.paper_time or ''}"
+        f"{row.name},{seed},{row.rate},0.75,0.7,0.8,3.5,{row.paper_auc or ''},{row.paper_time or ''}"
         for row in ROWS.TABLES[table]
         for seed in (0, 1)
     ]

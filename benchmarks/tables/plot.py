@@ -31,23 +31,34 @@ def main() -> None:
 
 def fill(axes: tuple[Any, ...], lines: list[Line], timed: bool) -> None:
     """One panel of ours; where the paper has figures, one of those; where it has times, one of both."""
-    names = list(dict.fromkeys(line["network"] for line in lines))
+    names = {line["network"]: f"{int(line['rate_hz']):,} Hz" if timed else line["network"] for line in lines}
     places = {name: -row for row, name in enumerate(names)}
     ours = axes[0]
     for line in lines:
         low, value, high = (float(line[key]) for key in ("roc_auc_low", "roc_auc", "roc_auc_high"))
         ours.plot([low, high], [places[line["network"]]] * 2, color=BLUE, alpha=0.35, linewidth=3)
         ours.plot(value, places[line["network"]], "o", color=BLUE, markersize=4)
-    ours.set_yticks([*places.values()], names)
-    ours.set_title("ROC-AUC here")
+    ours.set_yticks([*places.values()], [*names.values()])
+    ours.set_title("here")
+    ours.set_xlabel("ROC-AUC")
     if len(axes) > 1:
         known = [line for line in lines if line["paper_roc_auc"]]
         axes[1].plot(*points(known, "paper_roc_auc", places), "s", color=GREY, markersize=4)
-        axes[1].set_title("in the paper")
+        axes[1].set_title("paper, MagnaTagATune")
+        axes[1].set_xlabel("ROC-AUC")
+        same_scale(ours, axes[1])
     if timed:
         times(axes[2], lines, places)
     for panel in axes:
         quiet(panel, grid="both")
+
+
+def same_scale(*panels: Any) -> None:
+    """Let an inch be as much ROC-AUC in one panel as in the other."""
+    width = max(high - low for low, high in (panel.get_xlim() for panel in panels))
+    for panel in panels:
+        middle = sum(panel.get_xlim()) / 2
+        panel.set_xlim(middle - width / 2, middle + width / 2)
 
 
 def times(panel: Any, lines: list[Line], places: dict[str, int]) -> None:
@@ -60,6 +71,7 @@ def times(panel: Any, lines: list[Line], places: dict[str, int]) -> None:
     panel.plot(*points(lines, "paper_time", places), "s", color=GREY, markersize=4, label="paper")
     panel.set_xlim(0, 1.05)
     panel.set_title("training time")
+    panel.set_xlabel("share of 22,050 Hz")
     panel.legend(loc="upper right")
 
 

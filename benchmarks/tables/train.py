@@ -47,13 +47,16 @@ def main() -> None:
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--shards", type=Path, required=True, help="prepared sets, each named by its rate")
     parser.add_argument("--out", type=Path, required=True, help="runs, and the table")
-    parser.add_argument("--epochs", type=int, default=4, help="one segment a clip is an epoch")
+    parser.add_argument("--epochs", type=int, default=3, help="one segment a clip is an epoch")
     parser.add_argument("--shrink", type=int, default=4, help="the paper's widths are divided by this")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
-    parser.add_argument("--only", nargs="+", help="names of networks; default all")
+    parser.add_argument("--only", nargs="+", help="names of networks, of which alone the table then is")
     parser.add_argument("--name", default="", help="of the preset; default one of its network and the set")
     options = parser.parse_args()
     options.runs = options.out
+    if unknown := set(options.only or ()) - {row.name for row in TABLES[options.table]}:
+        names = ", ".join(row.name for row in TABLES[options.table])
+        parser.error(f"{options.table} has no network {min(unknown)!r}; it has {names}")
     rows = [row for row in TABLES[options.table] if not options.only or row.name in options.only]
     write_table(options.out / f"{options.table}.csv", COLUMNS, [
         figures(row, seed, options) for row in rows for seed in options.seed

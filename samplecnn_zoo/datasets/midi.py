@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samplecnn_zoo.datasets.midi_render import check_soundfont
 from samplecnn_zoo.datasets.midi_takes import EXCERPT_S, SAMPLE_RATE, Take, fraction, render_all
 from samplecnn_zoo.files import write_whole
 
@@ -79,9 +80,12 @@ def read_index(root: Path) -> list[Piece]:
 
     Raises:
         FileNotFoundError: There is no index.tsv in `root`.
+        ValueError: It lacks a column.
     """
     with open(root / "index.tsv", newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if missing := {"genre", "file", "name"} - set(rows.fieldnames or ()):
+            raise ValueError(f"{root / 'index.tsv'}: no column {min(missing)!r}; columns are split by tabs")
         return [Piece(row["genre"], row["file"], row["name"]) for row in rows]
 
 
@@ -135,19 +139,20 @@ def prepare(
     Raises:
         FileNotFoundError: The index, a piece that it lists or a soundfont is missing.
         SoundfontError: A soundfont lacks an instrument.
-        ValueError: `out` was made with another seed, soundfont, variation or version of the rules; `takes`
-            is less than 1; there is no soundfont; or no clip has one of the tags.
+        ValueError: `out` was made with another seed, soundfont, variation or version of the rules; a number
+            is less than 1; a file is no soundfont, or there is none; or no clip has one of the tags.
     """
-    if takes < 1:
-        raise ValueError(f"takes is a number of excerpts a piece, at least 1, not {takes}")
+    for name, value in {"takes": takes, "workers": workers, "limit": limit}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
     soundfonts = (soundfont,) if isinstance(soundfont, Path) else tuple(map(Path, soundfont))
     if not soundfonts:
         raise ValueError("soundfont is empty; give at least one")
     pieces = read_index(root)
     if limit is not None:
         pieces = pieces[:: max(1, len(pieces) // limit)][:limit]
-    (out / "audio").mkdir(parents=True, exist_ok=True)
     _check_made(out, soundfonts, seed, variation)
+    (out / "audio").mkdir(exist_ok=True)
     sessions = [
         (piece, take)
         for number in range(takes)
@@ -188,16 +193,15 @@ def _take(
 
 def _check_made(out: Path, soundfonts: tuple[Path, ...], seed: int, variation: "Variation | None") -> None:
     """Write down what `out` is made with, or refuse to go on with something else."""
-    if missing := [str(path) for path in soundfonts if not path.is_file()]:
-        raise FileNotFoundError(
-            f"{missing[0]}: no such soundfont; on Debian: apt-get install fluid-soundfont-gm"
-        )
+    for path in soundfonts:
+        check_soundfont(path)
     first, *others = (_sha256(path) for path in soundfonts)
     wanted: dict[str, Any] = {"rules": RULES, "seed": seed, "soundfont_sha256": first}
     if others:
         wanted["more_soundfonts_sha256"] = others
     if variation is not None:
         wanted["variation"] = json.loads(json.dumps(asdict(variation)))  # as it will read back
+    out.mkdir(parents=True, exist_ok=True)
     made = out / "made.json"
     if not made.exists():
         write_whole(made, json.dumps(wanted).encode())

@@ -28,15 +28,16 @@ class Renderer:
     Raises:
         ImportError: tinysoundfont is not installed; the message gives the pip line.
         FileNotFoundError: There is no such soundfont.
+        SoundfontError: The file is none, or is damaged.
     """
 
     def __init__(self, soundfont: Path) -> None:
-        if not soundfont.is_file():
-            raise FileNotFoundError(
-                f"{soundfont}: no such soundfont; on Debian: apt-get install fluid-soundfont-gm"
-            )
+        check_soundfont(soundfont)
         self._synth: Any = _tinysoundfont().Synth(samplerate=SYNTH_RATE)
-        self._font: int = self._synth.sfload(str(soundfont), gain=GAIN_DB, max_voices=MAX_VOICES)
+        try:
+            self._font: int = self._synth.sfload(str(soundfont), gain=GAIN_DB, max_voices=MAX_VOICES)
+        except RuntimeError as error:
+            raise SoundfontError(f"{soundfont}: damaged, it can't be loaded; get it anew") from error
 
     def render(self, excerpt: Score, seconds: float) -> np.ndarray:
         """Play an excerpt: (seconds * 44100,) float32, the mean of both channels, clipped to [-1, 1].
@@ -75,6 +76,21 @@ class Renderer:
             self._synth.pitchbend(channel, _NEUTRAL_BEND)
             drums = channel == DRUM_CHANNEL
             self._synth.program_select(channel, self._font, 128 if drums else 0, 0, drums)
+
+
+def check_soundfont(path: Path) -> None:
+    """Look whether a file begins as soundfonts do (.sf2, .sf3), without loading it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        SoundfontError: It is something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such soundfont; on Debian: apt-get install fluid-soundfont-gm")
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"sfbk":
+        raise SoundfontError(f"{path}: no soundfont; give a .sf2 or .sf3 file")
 
 
 def _actions(excerpt: Score) -> Iterator[tuple[float, Any]]:
