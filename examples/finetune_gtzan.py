@@ -30,9 +30,9 @@ from samplecnn_zoo.datasets import Collection, get
 from samplecnn_zoo.datasets.gtzan import GENRES
 from samplecnn_zoo.datasets.stratify import draw, parse_rule
 from samplecnn_zoo.training.metrics import confusion
-from samplecnn_zoo.transfer import KINDS, Classifier, FeatureTable, Labelled, Scale, label
+from samplecnn_zoo.transfer import KINDS, Classifier, FeatureTable, Labelled, Scale, held_out, label
 from samplecnn_zoo.transfer.experiments import PAPER_TABLE6
-from samplecnn_zoo.transfer.held_out import fit, with_splits
+from samplecnn_zoo.transfer.held_out import fit
 from samplecnn_zoo.visualize.report import confusion_matrix
 from samplecnn_zoo.visualize.style import can_draw
 
@@ -118,9 +118,7 @@ def folds(labelled: Labelled, seed: int, options: argparse.Namespace) -> Iterato
     if options.split == "filtered":
         yield labelled
         return
-    genres = dict(zip(labelled.table.keys, np.array(labelled.tags)[labelled.labels.argmax(1)], strict=True))
-    for fold in range(1, options.folds + 1):
-        yield with_splits(labelled, draw(genres, parse_rule(f"fold:{fold}/{options.folds}:{seed}")))
+    yield from held_out.folds(labelled, options.folds, seed)
 
 
 def evaluate_random(collection: Collection, options: argparse.Namespace) -> dict[str, list[np.ndarray]]:

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from samplecnn_zoo.datasets import get
-from samplecnn_zoo.datasets.stratify import draw, parse_rule
 from samplecnn_zoo.transfer import Classifier, Labelled, Scale, label
-from samplecnn_zoo.transfer.held_out import fit, main_figure, score, with_splits
+from samplecnn_zoo.transfer.held_out import fit, folds, main_figure, score
 
 FOLDS, SEEDS = 5, 5
 
@@ -20,13 +19,11 @@ def accuracy(preset: Path, folder: Path, cache: Path) -> tuple[float, float]:
 
 def over_seeds(labelled: Labelled) -> tuple[float, float]:
     """Mean and standard deviation over seeds of the mean accuracy over folds; a clip is a track here."""
-    genres = dict(zip(labelled.table.keys, np.array(labelled.tags)[labelled.labels.argmax(1)], strict=True))
     means = []
     for seed in range(SEEDS):
         found = []
-        for fold in range(1, FOLDS + 1):
-            split = with_splits(labelled, draw(genres, parse_rule(f"fold:{fold}/{FOLDS}:{seed}")))
-            _, accuracy = main_figure(score(split, fit(split, Classifier(kind="logreg", seed=seed))))
+        for fold in folds(labelled, FOLDS, seed):
+            _, accuracy = main_figure(score(fold, fit(fold, Classifier(kind="logreg", seed=seed))))
             found.append(accuracy.value)
         means.append(np.mean(found))
     return float(np.mean(means)), float(np.std(means))

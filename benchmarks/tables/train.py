@@ -1,7 +1,7 @@
 """Train the networks of one of the paper's tables on a prepared set, all on the same budget, and score them.
 
     for rate in 2000 4000 8000 12000 16000 20000 22050; do
-        samplecnn prepare midi --root runs/varied -o runs/shards/$rate --rate $rate
+        samplecnn prepare midi --root runs/midi50 -o runs/shards/$rate --rate $rate
     done
     python benchmarks/tables/train.py table5 --shards runs/shards --out runs/tables
 

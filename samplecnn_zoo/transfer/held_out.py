@@ -1,10 +1,12 @@
 """How good a head is on clips that it has not heard."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from samplecnn_zoo.datasets.stratify import draw, parse_rule
 from samplecnn_zoo.training.metrics import Estimate
 from samplecnn_zoo.training.results import Figures, Rules, measure
 from samplecnn_zoo.transfer.classifier import Classifier
@@ -48,3 +50,17 @@ def main_figure(figures: Figures) -> tuple[str, Estimate]:
 def with_splits(labelled: Labelled, splits: dict[str, str]) -> Labelled:
     """Return the clips under another split: key → train, valid or test, as `datasets.stratify` draws."""
     return replace(labelled, splits=np.array([splits[key] for key in labelled.table.keys]))
+
+
+def folds(labelled: Labelled, count: int, seed: int) -> Iterator[Labelled]:
+    """Yield clips of one tag each under every fold of a stratified draw; the next fold is the valid part.
+
+    Args:
+        labelled: Features and labels; their own splits are not looked at.
+        count: Folds.
+        seed: Of the draw.
+    """
+    tags = np.array(labelled.tags)[labelled.labels.argmax(axis=1)]
+    by_key = dict(zip(labelled.table.keys, tags, strict=True))
+    for fold in range(1, count + 1):
+        yield with_splits(labelled, draw(by_key, parse_rule(f"fold:{fold}/{count}:{seed}")))
