@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.progress import track
 
 from samplecnn_zoo.datasets import midi
+from samplecnn_zoo.datasets.effects import LEVEL_ALONE
 from samplecnn_zoo.datasets.midi_vary import UNVARIED, Variation
 
 
@@ -30,8 +31,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder to fill")
     parser.add_argument(
-        "--vary", nargs="*", choices=("score", "sound"), default=[],
-        help="score: key, tempo, instruments, levels; sound: equalizer, room, noise, MP3 and others",
+        "--vary", nargs="*", choices=("score", "sound", "level"), default=[],
+        help="score: key, tempo, instruments, levels; sound: equalizer, room, noise, MP3, level and others; "
+        "level: that alone",
     )  # fmt: skip
     parser.add_argument("--takes", type=int, default=1, help="excerpts of each piece that is trained on")
     parser.add_argument("--tags", type=Path, help="tags to keep, one a line; default: the 50 most frequent")
@@ -63,7 +65,9 @@ def variation(changes: list[str]) -> Variation | None:
         return None
     everything = Variation()
     score = everything if "score" in changes else UNVARIED
-    return replace(score, effects=everything.effects if "sound" in changes else None)
+    if "sound" in changes:
+        return replace(score, effects=everything.effects)
+    return replace(score, effects=LEVEL_ALONE if "level" in changes else None)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samplecnn_zoo.datasets import effects
-from samplecnn_zoo.datasets.effects import Effects, Samples
+from samplecnn_zoo.datasets.effects import LEVEL_ALONE, Effects, Samples
 
 RATE = 22_050
 SHARES = [item.name for item in fields(Effects) if item.name != "peak_db"]
@@ -120,6 +120,13 @@ def test_the_level_is_drawn_from_the_range_or_kept() -> None:
     kept = Effects(peak_db=None).apply(white(), RATE, rng())
     assert np.abs(kept).max() == pytest.approx(np.abs(white()).max(), rel=1e-5)
     np.testing.assert_allclose(NONE.apply(white(), RATE, rng()), white(), rtol=1e-5)
+
+
+def test_the_level_alone_changes_nothing_else() -> None:
+    changed = LEVEL_ALONE.apply(white(), RATE, rng(3))
+    factor = np.abs(changed).max() / np.abs(white()).max()
+    assert 10**-1.5 <= np.abs(changed).max() <= 1 and abs(factor - 1) > 0.01
+    np.testing.assert_allclose(changed, white() * factor, atol=1e-6)
 
 
 @pytest.mark.parametrize("samples", [np.zeros(100, np.float32), np.zeros(0, np.float32)])

@@ -190,6 +190,18 @@ def test_prepare_writes_labelled_audio_and_says_what_it_left_out(tmp_path: Path)
 
 
 @needs_synth
+def test_a_piece_that_is_mended_is_tried_again_and_the_others_are_not(tmp_path: Path) -> None:
+    root, font, out = make_set(tmp_path / "set", 2), write_soundfont(tmp_path / "font.sf2"), tmp_path / "out"
+    assert len(midi.prepare(root, out, font, workers=1)) == 3
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("audio/*")}
+    write_midi(root / "jazz" / "bad.mid", [(0, 80, 0, 72)])
+    left_out = midi.prepare(root, out, font, workers=1)
+    assert len(left_out) == 2 and "bad" in [clip.file for clip in midi.read_clips(out)]
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("audio/*")}
+    assert {name for name in after if before.get(name) != after[name]} == {"bad.json", "bad.flac"}
+
+
+@needs_synth
 def test_a_rendered_note_has_its_pitch(tmp_path: Path) -> None:
     from samplecnn_zoo.datasets.midi_render import SYNTH_RATE, Renderer
 

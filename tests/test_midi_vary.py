@@ -216,8 +216,11 @@ def test_a_twin_of_a_test_clip_is_not_trained_on_by_a_later_take(tmp_path: Path)
 @needs_synth
 def test_an_unknown_tag_is_refused_and_one_given_twice_counts_once(tmp_path: Path) -> None:
     root, font = make_set(tmp_path / "set", 2), write_soundfont(tmp_path / "font.sf2")
-    with pytest.raises(ValueError, match="no clip has the tag 'paino'"):
+    with pytest.raises(ValueError, match="there is no tag 'paino'"):
         midi.prepare(root, tmp_path / "out", font, workers=1, tags=["drums", "paino"])
+    assert not (tmp_path / "out").exists()  # told before anything is rendered
+    with pytest.raises(ValueError, match="no clip has the tag 'harp'"):
+        midi.prepare(root, tmp_path / "out", font, workers=1, tags=["drums", "harp"])
     midi.prepare(root, tmp_path / "out", font, workers=1, tags=["piano", "drums", "piano"])
     assert midi.read_tags(tmp_path / "out") == ["piano", "drums"]
 
@@ -280,6 +283,11 @@ def test_the_example_renders_varies_and_goes_on(tmp_path: Path) -> None:
     made = json.loads((tmp_path / "out" / "made.json").read_text())
     assert made["variation"]["semitones"] == 0 and made["variation"]["effects"]["room"] > 0
     assert list((tmp_path / "out" / "audio").glob("*.1.flac"))
+    level = [*command[:-4], "--out", tmp_path / "level", "--workers", "1", "--vary", "level"]
+    subprocess.run(level, capture_output=True, check=True)
+    made = json.loads((tmp_path / "level" / "made.json").read_text())
+    effects = made["variation"].pop("effects")
+    assert effects.pop("peak_db") == [-30, 0] and set(effects.values()) == {0}
     other = subprocess.run([*command, "--vary", "score"], capture_output=True, text=True)
     assert other.returncode == 2 and "prepare into another folder" in other.stderr
     assert "Traceback" not in other.stderr

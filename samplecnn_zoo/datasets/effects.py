@@ -170,3 +170,7 @@ _EFFECTS = {
 
 def _shares() -> list[str]:
     return [item.name for item in fields(Effects) if item.name != "peak_db"]
+
+
+LEVEL_ALONE = Effects(**dict.fromkeys(_shares(), 0.0), peak_db=(-30.0, 0.0))
+"""The sound as it was, from soft to full scale: a solo piano is then no softer than a band."""

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samplecnn_zoo.datasets.midi_render import check_soundfont
-from samplecnn_zoo.datasets.midi_takes import EXCERPT_S, SAMPLE_RATE, Take, fraction, render_all
+from samplecnn_zoo.datasets.midi_tags import NAMES
+from samplecnn_zoo.datasets.midi_takes import EXCERPT_S, SAMPLE_RATE, Take, fraction, is_done, render_all
 from samplecnn_zoo.files import write_whole
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def prepare(
     """Render every piece of `root` that `out` does not have yet, then write `out/index.csv` and `tags.txt`.
 
     Each clip is written whole or not at all, so a killed run goes on where it stopped; a second run on
-    finished data renders nothing. The same seed gives the same excerpts, splits and tags on any machine.
+    finished data renders nothing but pieces that were left out and have been changed since. The same seed
+    gives the same excerpts, splits and tags on any machine.
 
     Pieces of the train part alone are varied, played by any of the soundfonts and taken several times, so
     that the sound of valid and test stays the same whatever is tried; with `tags`, their labels do, too.
@@ -140,7 +142,7 @@ def prepare(
         FileNotFoundError: The index, a piece that it lists or a soundfont is missing.
         SoundfontError: A soundfont lacks an instrument.
         ValueError: `out` was made with another seed, soundfont, variation or version of the rules; a number
-            is less than 1; a file is no soundfont, or there is none; or no clip has one of the tags.
+            is less than 1; a file is no soundfont, or there is none; there is no such tag, or no clip has it.
     """
     for name, value in {"takes": takes, "workers": workers, "limit": limit}.items():
         if value is not None and value < 1:
@@ -151,6 +153,8 @@ def prepare(
     pieces = read_index(root)
     if limit is not None:
         pieces = pieces[:: max(1, len(pieces) // limit)][:limit]
+    if unknown := sorted(set(tags or ()) - NAMES - {piece.genre for piece in pieces}):
+        raise ValueError(f"there is no tag {unknown[0]!r}; tags are genres and what midi_tags.py names")
     _check_made(out, soundfonts, seed, variation)
     (out / "audio").mkdir(exist_ok=True)
     sessions = [
@@ -159,7 +163,7 @@ def prepare(
         for piece in pieces
         if (take := _take(piece, number, root, soundfonts, seed, variation))
     ]
-    todo = [take for _, take in sessions if not (out / "audio" / f"{take.file}.json").exists()]
+    todo = [take for _, take in sessions if not is_done(take, out / "audio")]
     for _ in progress(render_all(todo, out / "audio", workers), len(todo)):
         pass
     clips, runs, left_out = _collect(sessions, out, seed)

@@ -79,6 +79,13 @@ PERCUSSION: dict[str, tuple[int, ...]] = {
     "triangle": (80, 81),
 }
 
+OTHERS = (
+    "drums", "solo", "ensemble", "sparse", "busy", "low register", "high register", "slow", "fast",
+    "bent notes", "quiet", "loud",
+)  # fmt: skip
+NAMES = frozenset((*INSTRUMENTS, *PERCUSSION, *OTHERS))
+"""Every tag that an excerpt may have beside its genre."""
+
 INAUDIBLE = 0.04  # velocity x volume x expression; 0.04 is about -28 dB below full level
 MIN_SHARE = 0.05  # an instrument is tagged when its notes last this share of the excerpt
 MIN_HITS = 4  # a percussion instrument is tagged when it is struck this often

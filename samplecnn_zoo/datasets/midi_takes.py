@@ -76,6 +76,15 @@ def render_all(takes: Sequence[Take], audio: Path, workers: int | None) -> Itera
         pool.shutdown(cancel_futures=True)
 
 
+def is_done(take: Take, audio: Path) -> bool:
+    """Whether the take is there, or was left out and its piece has not been changed since."""
+    record = audio / f"{take.file}.json"
+    if not record.exists():
+        return False
+    left_out = "left_out" in json.loads(record.read_text(encoding="utf-8"))
+    return not left_out or take.midi.stat().st_mtime <= record.stat().st_mtime
+
+
 def render_take(take: Take, audio: Path) -> None:
     """Write `<file>.flac` and then `<file>.json`, which says that the take is done, or why there is none.
 
