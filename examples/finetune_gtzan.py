@@ -66,7 +66,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="a copy of GTZAN")
     parser.add_argument("--preset", action="append", help="a name or folder; repeat it for several scales")
     parser.add_argument("--split", default="folds", choices=("folds", "filtered"), help="filtered: no folds")
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=5, help="three or more")
     parser.add_argument("--seeds", type=int, default=5, help="of the folds and of all that is random")
     parser.add_argument("--head", default="logreg", choices=KINDS, help="mlp4096 is the paper's, and slow")
     parser.add_argument("--statistics", default="mean", help="of a clip's segments: some of mean,std,max")
@@ -78,6 +78,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/gtzan"))
     options = parser.parse_args()
     options.preset = options.preset or [DEFAULT_PRESET]
+    if options.folds < 3:
+        parser.error("--folds must be at least 3: one is tested on, one chooses, the others are trained on")
     if options.split == "filtered":
         options.folds = 1
     return options

@@ -32,15 +32,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to fill")
     parser.add_argument(
         "--vary", nargs="*", choices=("score", "sound", "level"), default=[],
-        help="score: key, tempo, instruments, levels; sound: equalizer, room, noise, MP3, level and others; "
-        "level: that alone",
+        help="score: key, tempo, instruments, volume of each channel; sound: equalizer, room, noise, MP3, "
+        "peak level and others; level: that of the clip alone",
     )  # fmt: skip
     parser.add_argument("--takes", type=int, default=1, help="excerpts of each piece that is trained on")
     parser.add_argument("--tags", type=Path, help="tags to keep, one a line; default: the 50 most frequent")
-    parser.add_argument("--limit", type=int, help="only so many of the pieces, evenly over the index")
+    parser.add_argument("--limit", type=int, help="at most so many pieces, spread over the index")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, help="processes; default: one a core")
     options = parser.parse_args()
+    if {"sound", "level"} <= set(options.vary):
+        parser.error("--vary sound varies the level, too; give one of them")
     bar: Callable[[Iterable[None], int], Iterable[None]] = lambda steps, total: track(  # noqa: E731
         steps, "rendering", total=total
     )

@@ -145,6 +145,7 @@ def test_one_sample_is_sound_too() -> None:
         ({"noise": "often"}, "noise is a share between 0 and 1, not 'often'"),
         ({"peak_db": (0.0, -6.0)}, "peak_db is a lowest and a highest level"),
         ({"peak_db": (-6.0, 3.0)}, "up to 0 dB"),
+        ({"peak_db": (None, 0.0)}, "peak_db is a lowest and a highest level"),
         ({"peak_db": -6.0}, "peak_db is a lowest and a highest level"),
     ],
 )

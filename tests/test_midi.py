@@ -19,6 +19,7 @@ mido = pytest.importorskip("mido", reason="needs the extra midi")
 
 from samplecnn_zoo.datasets import midi  # noqa: E402
 from samplecnn_zoo.datasets.midi_score import (  # noqa: E402
+    Control,
     Note,
     Score,
     ScoreError,
@@ -26,7 +27,7 @@ from samplecnn_zoo.datasets.midi_score import (  # noqa: E402
     phrases,
     read_score,
 )
-from samplecnn_zoo.datasets.midi_tags import score_tags  # noqa: E402
+from samplecnn_zoo.datasets.midi_tags import NAMES, loudness_tags, score_tags  # noqa: E402
 
 needs_synth = pytest.mark.skipif(
     importlib.util.find_spec("tinysoundfont") is None, reason="needs: pip install --no-deps tinysoundfont"
@@ -199,6 +200,10 @@ def test_a_piece_that_is_mended_is_tried_again_and_the_others_are_not(tmp_path: 
     assert len(left_out) == 2 and "bad" in [clip.file for clip in midi.read_clips(out)]
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("audio/*")}
     assert {name for name in after if before.get(name) != after[name]} == {"bad.json", "bad.flac"}
+    (root / "jazz" / "short.mid").unlink()  # as the line that says why it was left out advises
+    (out / "audio" / "0000.flac").unlink()
+    assert len(midi.prepare(root, out, font, workers=1)) == 2
+    assert (out / "audio" / "0000.flac").exists()
 
 
 @needs_synth
@@ -298,3 +303,35 @@ def test_a_missing_soundfont_and_an_unprepared_folder_are_clear_errors(tmp_path:
         Renderer(tmp_path / "none.sf2")
     with pytest.raises(FileNotFoundError, match="index"):
         midi.read_clips(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("jazz\t1\tA - b\nrock\t1\tC - d", "line 3: '1' again"),
+        ("jazz\ta\tA - b\njazz\ta.1\tA - c", "line 3: 'a.1' again"),
+        ("jazz\t1", "line 2: genre, file or name is missing"),
+        ("jazz\t\tA - b", "line 2: genre, file or name is missing"),
+    ],
+)
+def test_a_wrong_index_is_told_by_its_line(rows: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "index.tsv").write_text(f"genre\tfile\tname\n{rows}\n")
+    with pytest.raises(ValueError, match=message):
+        midi.read_index(tmp_path)
+
+
+def test_every_tag_that_the_rules_give_is_known() -> None:
+    def piece(bpm: float, notes: list[Note], bends: int = 0) -> Score:
+        wheel = mido.Message("pitchwheel", pitch=100)
+        controls = tuple(Control(k / 8 + 0.1, wheel) for k in range(bends))
+        return Score(tuple(notes), controls, ((0.0, bpm),))
+
+    low = [note(0, 10, pitch=40)]
+    band = [note(0, 10, program=p, pitch=90) for p in range(128)]
+    hits = [note(k, k + 1, pitch=p, channel=9) for k in range(10) for p in range(35, 82)]
+    found = score_tags(piece(60, low, bends=40), 10.0) | score_tags(piece(200, band + hits), 10.0)
+    assert found | loudness_tags(-40) | loudness_tags(-5) == NAMES
+
+
+def test_labels_of_no_clips_have_a_column_a_tag() -> None:
+    assert midi.label_matrix([], ["a", "b"]).shape == (0, 2)

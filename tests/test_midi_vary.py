@@ -219,6 +219,8 @@ def test_an_unknown_tag_is_refused_and_one_given_twice_counts_once(tmp_path: Pat
     with pytest.raises(ValueError, match="there is no tag 'paino'"):
         midi.prepare(root, tmp_path / "out", font, workers=1, tags=["drums", "paino"])
     assert not (tmp_path / "out").exists()  # told before anything is rendered
+    with pytest.raises(ValueError, match="tags is empty"):
+        midi.prepare(root, tmp_path / "out", font, workers=1, tags=[])
     with pytest.raises(ValueError, match="no clip has the tag 'harp'"):
         midi.prepare(root, tmp_path / "out", font, workers=1, tags=["drums", "harp"])
     midi.prepare(root, tmp_path / "out", font, workers=1, tags=["piano", "drums", "piano"])
@@ -288,6 +290,8 @@ def test_the_example_renders_varies_and_goes_on(tmp_path: Path) -> None:
     made = json.loads((tmp_path / "level" / "made.json").read_text())
     effects = made["variation"].pop("effects")
     assert effects.pop("peak_db") == [-30, 0] and set(effects.values()) == {0}
+    both = subprocess.run([*command, "--vary", "sound", "level"], capture_output=True, text=True)
+    assert both.returncode == 2 and "give one of them" in both.stderr
     other = subprocess.run([*command, "--vary", "score"], capture_output=True, text=True)
     assert other.returncode == 2 and "prepare into another folder" in other.stderr
     assert "Traceback" not in other.stderr

@@ -84,7 +84,9 @@ def test_a_table_is_trained_gone_on_with_and_drawn(tmp_path: Path, monkeypatch: 
     assert all(0 <= float(line["roc_auc_low"]) <= float(line["roc_auc"]) <= 1 for line in lines)
     assert {(line["epochs"], line["train_clips"]) for line in lines} == {("2", "24")}
     assert {len(log.read_text().splitlines()) for log in tmp_path.glob("tiny-?/log.csv")} == {3}
-    run(command)
+    (tmp_path / "table5.csv").unlink()
+    again = run(command)
+    assert again.returncode == 0, again.stderr
     assert (tmp_path / "table5.csv").read_text() == text  # measured times and all
     other = run([*command, "--epochs", 3])
     assert other.returncode != 0 and "begun with" in other.stderr  # budgets are not mixed

@@ -97,13 +97,22 @@ def trained(row: Row, seed: int, run: Path, prepared: Prepared, options: argpars
     recipe = get_recipe("midi_8k").but(
         name=options.table, builder=row.builder, arguments=arguments, epochs=options.epochs
     )
-    command = (
-        f"python benchmarks/tables/train.py {options.table} --only {row.name} --shards {options.shards} "
-        f"--out {options.out} --epochs {options.epochs} --shrink {options.shrink} --seed {seed}"
-    )
-    preset = train(recipe, prepared, run, seed=seed, about=About(options.name, "MIT", command))
+    about = About(options.name, "MIT", command_of(row, seed, options))
+    preset = train(recipe, prepared, run, seed=seed, about=about)
     keras.backend.clear_session()
     return preset
+
+
+def command_of(row: Row, seed: int, options: argparse.Namespace) -> str:
+    """What trains this network again; it goes into its preset."""
+    backend = keras.backend.backend()
+    script = "python" if backend == "tensorflow" else f"KERAS_BACKEND={backend} python"
+    budget = f"--epochs {options.epochs} --shrink {options.shrink} --seed {seed}"
+    if options.table == "ablation":
+        return f"{script} benchmarks/tables/ablation.py {options.shards} --gtzan GTZAN --out TABLE {budget}"
+    name = f" --name {options.name}" if options.name else ""
+    where = f"--only {row.name} --shards {options.shards} --out {options.out}"
+    return f"{script} benchmarks/tables/train.py {options.table} {where} {budget}{name}"
 
 
 def measure(preset: Path, run: Path, prepared: Prepared) -> dict[str, Any]:
@@ -115,7 +124,7 @@ def measure(preset: Path, run: Path, prepared: Prepared) -> dict[str, Any]:
         "parameters": parameters(preset), "epochs": len(lines), "train_clips": prepared.counts["train"],
         "roc_auc": round(group.roc_auc.value, 4), "roc_auc_low": round(group.roc_auc.low, 4),
         "roc_auc_high": round(group.roc_auc.high, 4), "pr_auc": round(group.pr_auc.value, 4),
-        "train_ms_a_segment": round(1000 / statistics.median(speeds(lines)), 2),
+        "train_ms_a_segment": round(1000 / statistics.median(found), 2) if (found := speeds(lines)) else "",
     }  # fmt: skip
 
 

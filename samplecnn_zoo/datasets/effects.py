@@ -54,6 +54,7 @@ class Effects:
         if self.peak_db is not None and not (
             isinstance(self.peak_db, Sequence)
             and len(self.peak_db) == 2
+            and all(isinstance(level, (int, float)) for level in self.peak_db)
             and -np.inf < self.peak_db[0] <= self.peak_db[1] <= 0
         ):
             raise ValueError(f"peak_db is a lowest and a highest level up to 0 dB, not {self.peak_db!r}")
@@ -173,4 +174,4 @@ def _shares() -> list[str]:
 
 
 LEVEL_ALONE = Effects(**dict.fromkeys(_shares(), 0.0), peak_db=(-30.0, 0.0))
-"""The sound as it was, from soft to full scale: a solo piano is then no softer than a band."""
+"""Nothing but the peak level, from -30 dB to full scale: a solo piano is then no softer than a band."""

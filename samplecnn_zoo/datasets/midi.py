@@ -81,13 +81,22 @@ def read_index(root: Path) -> list[Piece]:
 
     Raises:
         FileNotFoundError: There is no index.tsv in `root`.
-        ValueError: It lacks a column.
+        ValueError: It lacks a column, a row lacks a value, or two rows have the same file.
     """
     with open(root / "index.tsv", newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         if missing := {"genre", "file", "name"} - set(rows.fieldnames or ()):
             raise ValueError(f"{root / 'index.tsv'}: no column {min(missing)!r}; columns are split by tabs")
-        return [Piece(row["genre"], row["file"], row["name"]) for row in rows]
+        pieces: dict[str, Piece] = {}
+        for row in rows:
+            where = f"{root / 'index.tsv'}, line {rows.line_num}"
+            genre, file_name, name = row["genre"], row["file"], row["name"]
+            if not (genre and file_name and name):
+                raise ValueError(f"{where}: genre, file or name is missing")
+            if {file_name, re.sub(r"\.\d+$", "", file_name)} & pieces.keys():  # a.1 is the second take of a
+                raise ValueError(f"{where}: {file_name!r} again; files of all genres need names of their own")
+            pieces[file_name] = Piece(genre, file_name, name)
+        return list(pieces.values())
 
 
 def split_of(group: str, seed: int = 0) -> str:
@@ -116,8 +125,8 @@ def prepare(
     """Render every piece of `root` that `out` does not have yet, then write `out/index.csv` and `tags.txt`.
 
     Each clip is written whole or not at all, so a killed run goes on where it stopped; a second run on
-    finished data renders nothing but pieces that were left out and have been changed since. The same seed
-    gives the same excerpts, splits and tags on any machine.
+    finished data renders nothing, but for pieces that were unusable (unreadable, too short, silent) and have
+    been written to since. The same seed gives the same excerpts, splits and tags on any machine.
 
     Pieces of the train part alone are varied, played by any of the soundfonts and taken several times, so
     that the sound of valid and test stays the same whatever is tried; with `tags`, their labels do, too.
@@ -131,18 +140,19 @@ def prepare(
         takes: Excerpts of a piece, each at a place of its own and varied anew. More may be added later.
         tags: The tags to keep, as of another rendering to compare with; default the 50 most frequent.
         workers: Processes, default one a core.
-        limit: Render only the first pieces, evenly over the index.
+        limit: Render at most so many pieces: every n-th of the index, n as large as leaves enough of them.
         progress: Wraps the steps (iterable, total) for a progress bar.
 
     Returns:
-        One line for each piece left out: unreadable, too short, silent, a duplicate, or a test clip of a
+        One line for each take left out: unreadable, too short, silent, a duplicate, or a test clip of a
         work that is trained on.
 
     Raises:
         FileNotFoundError: The index, a piece that it lists or a soundfont is missing.
         SoundfontError: A soundfont lacks an instrument.
         ValueError: `out` was made with another seed, soundfont, variation or version of the rules; a number
-            is less than 1; a file is no soundfont, or there is none; there is no such tag, or no clip has it.
+            is less than 1; a file is no soundfont, or there is none; there is no such tag, or no clip has
+            it; or the index is wrong (`read_index`).
     """
     for name, value in {"takes": takes, "workers": workers, "limit": limit}.items():
         if value is not None and value < 1:
@@ -151,10 +161,10 @@ def prepare(
     if not soundfonts:
         raise ValueError("soundfont is empty; give at least one")
     pieces = read_index(root)
+    if tags is not None:
+        _check_tags(tags, {piece.genre for piece in pieces})
     if limit is not None:
         pieces = pieces[:: max(1, len(pieces) // limit)][:limit]
-    if unknown := sorted(set(tags or ()) - NAMES - {piece.genre for piece in pieces}):
-        raise ValueError(f"there is no tag {unknown[0]!r}; tags are genres and what midi_tags.py names")
     _check_made(out, soundfonts, seed, variation)
     (out / "audio").mkdir(exist_ok=True)
     sessions = [
@@ -168,7 +178,7 @@ def prepare(
         pass
     clips, runs, left_out = _collect(sessions, out, seed)
     kept, leaked = _without_known_works(clips, runs)
-    _write_index(kept, _known(tags, clips) if tags else _top_tags(clips), out)
+    _write_index(kept, _top_tags(clips) if tags is None else _known(tags, kept), out)
     return left_out + leaked
 
 
@@ -229,7 +239,7 @@ def read_clips(out: Path) -> list[Clip]:
 
 
 def read_tags(out: Path) -> list[str]:
-    """The tags, most frequent first."""
+    """The tags, most frequent first, or in the order in which they were asked for."""
     return (out / "tags.txt").read_text(encoding="utf-8").splitlines()
 
 
@@ -240,12 +250,19 @@ def audio_path(out: Path, clip: Clip) -> Path:
 
 def label_matrix(clips: list[Clip], tags: list[str]) -> np.ndarray:
     """(clips, tags) float32 of 0 and 1."""
-    return np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32)
+    return np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32).reshape(-1, len(tags))
 
 
 def _top_tags(clips: list[Clip]) -> list[str]:
     counts = Counter(tag for clip in clips for tag in clip.tags)
     return [tag for tag, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NUM_TAGS]]
+
+
+def _check_tags(tags: Sequence[str], genres: set[str]) -> None:
+    if not tags:
+        raise ValueError("tags is empty; give at least one, or None for the most frequent")
+    if unknown := sorted(set(tags) - NAMES - genres):
+        raise ValueError(f"there is no tag {unknown[0]!r}; tags are genres and what midi_tags.py names")
 
 
 def _known(tags: Sequence[str], clips: list[Clip]) -> list[str]:

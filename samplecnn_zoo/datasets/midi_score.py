@@ -98,9 +98,9 @@ def read_score(path: Path) -> Score:
     try:
         score = _collect(mido.MidiFile(path, clip=True))
     except Exception as error:  # mido raises whatever the damage leads to, its own KeySignatureError among it
-        raise ScoreError(f"{path}: not readable as MIDI ({error}); remove it from the folder") from error
+        raise ScoreError(f"{path}: not readable as MIDI ({error}); mend or remove it") from error
     if not score.notes:
-        raise ScoreError(f"{path}: no notes; remove it from the folder")
+        raise ScoreError(f"{path}: no notes; mend or remove it")
     if score.duration_s > MAX_HOURS * 3600:
         raise ScoreError(f"{path}: {score.duration_s / 3600:.0f} hours long; its tempo map is broken")
     return score

@@ -77,12 +77,13 @@ def render_all(takes: Sequence[Take], audio: Path, workers: int | None) -> Itera
 
 
 def is_done(take: Take, audio: Path) -> bool:
-    """Whether the take is there, or was left out and its piece has not been changed since."""
+    """Whether the take is there, or was found unusable and its piece has not been written to since."""
     record = audio / f"{take.file}.json"
     if not record.exists():
         return False
-    left_out = "left_out" in json.loads(record.read_text(encoding="utf-8"))
-    return not left_out or take.midi.stat().st_mtime <= record.stat().st_mtime
+    if "left_out" not in json.loads(record.read_text(encoding="utf-8")):
+        return (audio / f"{take.file}.flac").exists()
+    return not take.midi.exists() or take.midi.stat().st_mtime <= record.stat().st_mtime
 
 
 def render_take(take: Take, audio: Path) -> None:

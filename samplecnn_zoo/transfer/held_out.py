@@ -57,8 +57,11 @@ def folds(labelled: Labelled, count: int, seed: int) -> Iterator[Labelled]:
 
     Args:
         labelled: Features and labels; their own splits are not looked at.
-        count: Folds.
+        count: Folds, at least three.
         seed: Of the draw.
+
+    Raises:
+        DataSetError: There are fewer than three folds.
     """
     tags = np.array(labelled.tags)[labelled.labels.argmax(axis=1)]
     by_key = dict(zip(labelled.table.keys, tags, strict=True))
