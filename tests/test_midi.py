@@ -309,7 +309,7 @@ def test_a_missing_soundfont_and_an_unprepared_folder_are_clear_errors(tmp_path:
     ("rows", "message"),
     [
         ("jazz\t1\tA - b\nrock\t1\tC - d", "line 3: '1' again"),
-        ("jazz\ta\tA - b\njazz\ta.1\tA - c", "line 3: 'a.1' again"),
+        ("jazz\ta.1\tA - b\njazz\ta\tA - c", "'a.1' is what a later take"),
         ("jazz\t1", "line 2: genre, file or name is missing"),
         ("jazz\t\tA - b", "line 2: genre, file or name is missing"),
     ],

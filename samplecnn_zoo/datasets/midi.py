@@ -93,10 +93,14 @@ def read_index(root: Path) -> list[Piece]:
             genre, file_name, name = row["genre"], row["file"], row["name"]
             if not (genre and file_name and name):
                 raise ValueError(f"{where}: genre, file or name is missing")
-            if {file_name, re.sub(r"\.\d+$", "", file_name)} & pieces.keys():  # a.1 is the second take of a
+            if file_name in pieces:
                 raise ValueError(f"{where}: {file_name!r} again; files of all genres need names of their own")
             pieces[file_name] = Piece(genre, file_name, name)
-        return list(pieces.values())
+    if taken := [name for name in pieces if re.sub(r"\.\d+$", "", name) in pieces.keys() - {name}]:
+        raise ValueError(
+            f"{root / 'index.tsv'}: {taken[0]!r} is what a later take would be called; rename it"
+        )
+    return list(pieces.values())
 
 
 def split_of(group: str, seed: int = 0) -> str:
