@@ -22,12 +22,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from samplecnn_zoo import Tagger, load_pretrained, save_pretrained
+from samplecnn_zoo import Tagger, preset_info
 from samplecnn_zoo.datasets import midi
 from samplecnn_zoo.datasets.midi_tags import INSTRUMENTS, PERCUSSION
 from samplecnn_zoo.training import metrics
 from samplecnn_zoo.training.evaluate import with_scores
 from samplecnn_zoo.training.results import Evaluation, Figures, Rules, Subject, measure
+from samplecnn_zoo.zoo import save_record
 
 SHUFFLES = 20
 
@@ -36,7 +37,7 @@ def main() -> None:
     """Score the preset and its baselines and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("preset", help="a preset's name or directory")
-    parser.add_argument("--data", type=Path, required=True, help="rendered clips (examples/train_midi50.py)")
+    parser.add_argument("--data", type=Path, required=True, help="rendered clips (examples/render_midi.py)")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
     parser.add_argument("--record", action="store_true", help="put the scores into the preset (a directory)")
     options = parser.parse_args()
@@ -68,8 +69,7 @@ def record(directory: Path, evaluation: Evaluation) -> None:
     """Put ROC-AUC and PR-AUC of every group of tags into the preset and its card."""
     if not (directory / "preset.json").is_file():
         raise SystemExit(f"{directory}: --record wants the directory of a preset")
-    model = load_pretrained(directory)
-    save_pretrained(model, directory, preset=with_scores(model.preset, evaluation), overwrite=True)
+    save_record(directory, with_scores(preset_info(directory), evaluation))
 
 
 def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray:

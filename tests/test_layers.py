@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "decoders": set(),
     "finding": set(),
     "models": set(),
-    "zoo": {"models"},
+    "zoo": {"files", "models"},
     "engines": {"zoo", "models"},
     "tagger": {"audio", "zoo", "engines"},
     "datasets": {"audio", "files", "finding"},

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from samplecnn_zoo.zoo import Normalization, PresetError, load_pretrained, save_pretrained
+from samplecnn_zoo.zoo import Normalization, PresetError, load_pretrained, save_pretrained, save_record
 from samplecnn_zoo.zoo.store import read_stored
 from tests.presets import (
     CONFIG,
@@ -141,6 +141,42 @@ def test_weights_stored_in_float16_load(copy: Path) -> None:
     after = load_pretrained(copy).get_layer("stage2_conv").get_weights()[0]
     assert after.dtype == np.float32
     np.testing.assert_array_equal(after, before.astype(np.float16).astype(np.float32))
+
+
+def test_kernels_can_be_stored_in_float16(tmp_path: Path) -> None:
+    model = tiny_model(widths=[64, 64, 64, 64])
+    before = [layer.get_weights() for layer in model.layers]
+    for name, half in (("whole", False), ("half", True)):
+        save_pretrained(model, tmp_path / name, preset=preset_for(model), half=half)
+    sizes = [(tmp_path / name / WEIGHTS).stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.65 * sizes[0]
+    loaded, plain = load_pretrained(tmp_path / "half"), keras.saving.load_model(tmp_path / "half")
+    x = segments(3)
+    np.testing.assert_allclose(scores(loaded, x), scores(model, x), atol=1e-3)
+    np.testing.assert_array_equal(scores(plain, x), scores(loaded, x))
+    for old, layer, new in zip(before, model.layers, loaded.layers, strict=True):
+        for a, b, c in zip(old, layer.get_weights(), new.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)  # the model that was saved stays as it is
+            np.testing.assert_array_equal(c, a.astype(np.float16) if a.ndim > 1 else a)
+
+
+def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    kernel, *others = model.get_layer("stage2_conv").get_weights()
+    model.get_layer("stage2_conv").set_weights([kernel + 1e5, *others])
+    with pytest.raises(PresetError, match="infinite weights"):
+        save_pretrained(model, tmp_path / "p", preset=preset_for(model), half=True)
+    assert not (tmp_path / "p").exists()
+
+
+def test_the_record_alone_can_be_replaced_but_not_by_that_of_other_weights(copy: Path) -> None:
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    preset = replace(load_pretrained(copy).preset, description="said anew")
+    save_record(copy, preset)
+    assert load_pretrained(copy).preset == preset and "said anew" in (copy / "README.md").read_text()
+    assert all((copy / name).read_bytes() == before[name] for name in (WEIGHTS, CONFIG))
+    with pytest.raises(PresetError, match="not of the network that lies there"):
+        save_record(copy, replace(preset, weights_sha256="0" * 64))
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, CONFIG])

@@ -213,12 +213,9 @@ def _write(evaluation: "Evaluation", output: Path, log: Path | None) -> None:
 
 
 def _record(directory: Path, evaluation: "Evaluation") -> None:
-    from samplecnn_zoo.decoders.hush import hushed
     from samplecnn_zoo.training.evaluate import with_scores
-    from samplecnn_zoo.zoo import load_pretrained, save_pretrained
+    from samplecnn_zoo.zoo import preset_info, save_record
 
-    with hushed():
-        model = load_pretrained(directory)
-        record = with_scores(model.preset, evaluation)
-        save_pretrained(model, directory, preset=record, overwrite=True)
+    record = with_scores(preset_info(directory), evaluation)
+    save_record(directory, record)
     say(f"{len(record.scores)} scores in {directory}")

@@ -11,7 +11,7 @@ from samplecnn_zoo.zoo.preset import (
     Source,
     Training,
 )
-from samplecnn_zoo.zoo.save import save_pretrained
+from samplecnn_zoo.zoo.save import save_pretrained, save_record
 from samplecnn_zoo.zoo.store import load_pretrained
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "push_to_hub",
     "resolve",
     "save_pretrained",
+    "save_record",
     "weights_dir",
 ]

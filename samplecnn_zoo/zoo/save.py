@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
+from samplecnn_zoo.files import write_whole
 from samplecnn_zoo.zoo.card import model_card
 from samplecnn_zoo.zoo.network import parse_network
 from samplecnn_zoo.zoo.preset import Preset, PresetError
@@ -22,6 +24,7 @@ from samplecnn_zoo.zoo.stored import (
     StoredPreset,
     check_model,
     read_directory,
+    read_preset,
 )
 
 if TYPE_CHECKING:
@@ -36,13 +39,19 @@ _FLOAT32 = {
 
 
 def save_pretrained(
-    model: "keras.Model", directory: str | Path, *, preset: Preset | None = None, overwrite: bool = False
+    model: "keras.Model",
+    directory: str | Path,
+    *,
+    preset: Preset | None = None,
+    overwrite: bool = False,
+    half: bool = False,
 ) -> Preset:
     """Write a model as a preset directory, and put the completed record on `model.preset`.
 
     What is written is for inference: no optimizer, every layer in float32. It is read back and compared
     bit for bit before it takes its place, so that a directory is whole or not there. `overwrite` replaces
-    an earlier preset, its model card too.
+    an earlier preset, its model card too. `half` stores kernels in float16, which halves the file; the
+    network still computes in float32, with kernels rounded to 11 bits.
 
     Returns:
         The record as stored, with both hashes.
@@ -50,7 +59,7 @@ def save_pretrained(
     Raises:
         PresetError: if neither `preset` nor `model.preset` says what the model is, if it is not a flat
             functional model of stock layers, if tags or segment length do not fit it, or if a weight is not
-            finite.
+            finite (for `half`: beyond 65,504).
         FileExistsError: if `directory` holds something and `overwrite` is False, or it is no preset.
     """
     preset = preset or getattr(model, "preset", None)
@@ -61,11 +70,29 @@ def save_pretrained(
     check_model(preset, model)
     directory = Path(directory).resolve()
     _check_target(directory, overwrite)
+    plain = _inference_copy(model)
+    if half:
+        _round_kernels(plain)
     with _place(directory) as draft:
-        saved = _write(model, draft, preset)
-        _verify(model, draft)
+        saved = _write(plain, draft, preset, half)
+        _verify(plain, draft)
     model.preset = saved
     return saved
+
+
+def save_record(directory: str | Path, preset: Preset) -> None:
+    """Replace what a preset directory says of itself, `preset.json` and the model card; the network stays.
+
+    Raises:
+        PresetError: if there is no preset, or `preset` is the record of other weights or another network.
+        OSError: if it can't be written.
+    """
+    directory = Path(directory)
+    known = read_preset(directory)
+    if (preset.config_sha256, preset.weights_sha256) != (known.config_sha256, known.weights_sha256):
+        raise PresetError(f"{directory}: the record is not of the network that lies there")
+    write_whole(directory / PRESET_FILE, preset.to_json().encode())
+    write_whole(directory / CARD_FILE, model_card(preset).encode())
 
 
 def _check_target(directory: Path, overwrite: bool) -> None:
@@ -103,9 +130,10 @@ def _swap(new: Path, directory: Path, old: Path) -> None:
         raise
 
 
-def _write(model: "keras.Model", draft: Path, preset: Preset) -> Preset:
-    plain = _inference_copy(model)
+def _write(plain: "keras.Model", draft: Path, preset: Preset, half: bool) -> Preset:
     plain.save(draft, zipped=False)
+    if half:
+        _store_halved(draft / WEIGHTS_FILE)
     with contextlib.suppress(OSError):
         (draft / "assets").rmdir()  # Keras leaves it behind, empty, when the path is an absolute one
     config = plain_config(json.loads((draft / CONFIG_FILE).read_bytes()))
@@ -158,6 +186,34 @@ def _inference_copy(model: "keras.Model") -> "keras.Model":
     for layer in plain.layers:
         layer.set_weights(model.get_layer(layer.name).get_weights())
     return plain
+
+
+def _is_kernel(array: Any) -> bool:
+    return bool(array.ndim >= 2)  # biases and the statistics of BatchNormalization are small and matter
+
+
+def _round_kernels(model: "keras.Model") -> None:
+    with np.errstate(over="ignore"):  # reading back refuses what is infinite
+        for layer in model.layers:
+            arrays = layer.get_weights()
+            layer.set_weights([a.astype(np.float16).astype(a.dtype) if _is_kernel(a) else a for a in arrays])
+
+
+def _store_halved(file: Path) -> None:
+    """Write the file anew with its kernels, which hold such numbers already, in float16."""
+    whole = file.with_name("whole.h5")
+    file.rename(whole)
+    with h5py.File(whole) as old, h5py.File(file, "w") as new:
+
+        def copy(path: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Group):
+                new.create_group(path).attrs.update(item.attrs)
+            else:
+                new.create_dataset(path, data=item[()].astype(np.float16) if _is_kernel(item) else item[()])
+
+        old.visititems(copy)
+        new.attrs.update(old.attrs)
+    whole.unlink()
 
 
 def _verify(model: "keras.Model", draft: Path) -> None:
