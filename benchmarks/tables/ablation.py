@@ -1,7 +1,7 @@
 """What each part of the corpus brings: one network, trained on each rendering of the same pieces.
 
-    python benchmarks/tables/ablation.py runs/ablation/plain runs/ablation/fonts runs/ablation/score \
-        runs/ablation/sound --gtzan genres/ --out docs/experiments/ablation.csv
+    python benchmarks/tables/ablation.py runs/ablation/{plain,fonts,level,score,sound} \
+        --gtzan genres/ --out docs/experiments/ablation.csv
 
 Each folder holds `8000`, what `samplecnn prepare midi --rate 8000` made of a rendering, and takes the runs.
 Scores are ROC-AUC on the set's test part, which is the same in all of them, and genre accuracy on a copy of
