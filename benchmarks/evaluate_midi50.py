@@ -22,7 +22,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from samplecnn_zoo import Tagger, preset_info
+from samplecnn_zoo import Preset, Tagger, preset_info
 from samplecnn_zoo.datasets import midi
 from samplecnn_zoo.datasets.midi_tags import INSTRUMENTS, PERCUSSION
 from samplecnn_zoo.training import metrics
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="put the scores into the preset (a directory)")
     options = parser.parse_args()
 
+    preset = preset_info(options.preset)
     clips, tags = midi.read_clips(options.data), midi.read_tags(options.data)
     test = [clip for clip in clips if clip.split == "test"]
     truth = midi.label_matrix(test, tags) > 0
@@ -62,14 +63,14 @@ def main() -> None:
     if options.record:
         subject = Subject(options.preset, "midi50", "test", segments_a_clip=0, engine="")
         keys = tuple(clip.file for clip in test)
-        record(Path(options.preset), Evaluation(subject, measured, tuple(tags), keys, truth, scores))
+        record(Path(options.preset), preset, Evaluation(subject, measured, tuple(tags), keys, truth, scores))
 
 
-def record(directory: Path, evaluation: Evaluation) -> None:
+def record(directory: Path, preset: Preset, evaluation: Evaluation) -> None:
     """Put ROC-AUC and PR-AUC of every group of tags into the preset and its card."""
     if not (directory / "preset.json").is_file():
         raise SystemExit(f"{directory}: --record wants the directory of a preset")
-    save_record(directory, with_scores(preset_info(directory), evaluation))
+    save_record(directory, with_scores(preset, evaluation))
 
 
 def preset_scores(preset: str, paths: list[Path], tags: list[str]) -> np.ndarray:

@@ -78,10 +78,10 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/gtzan"))
     options = parser.parse_args()
     options.preset = options.preset or [DEFAULT_PRESET]
-    if options.folds < 3:
-        parser.error("--folds must be at least 3: one is tested on, one chooses, the others are trained on")
     if options.split == "filtered":
         options.folds = 1
+    elif options.folds < 3:
+        parser.error("--folds must be at least 3: one is tested on, one chooses, the others are trained on")
     return options
 
 

@@ -62,8 +62,9 @@ def same_scale(*panels: Any) -> None:
 
 
 def times(panel: Any, lines: list[Line], places: dict[str, int]) -> None:
-    """Training time as a share of the longest."""
-    longest = max(float(line["train_ms_a_segment"]) for line in lines)
+    """Training time as a share of the longest, where it is known."""
+    lines = [line for line in lines if line["train_ms_a_segment"]]
+    longest = max((float(line["train_ms_a_segment"]) for line in lines), default=1.0)
     ratios = [float(line["train_ms_a_segment"]) / longest for line in lines]
     panel.plot(
         ratios, [places[line["network"]] for line in lines], "o", color=RED, markersize=4, label="here"

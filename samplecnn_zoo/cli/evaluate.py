@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from samplecnn_zoo.datasets.prepared import Prepared
     from samplecnn_zoo.tagger import Tagger
     from samplecnn_zoo.training.results import Evaluation, Rules
+    from samplecnn_zoo.zoo import Preset
 
 REPORT = "report.json"
 KEPT = "scores.partial"  # beside the report, until that is written
@@ -82,7 +83,7 @@ def evaluate(
         if output is not None:
             _write(evaluation, output, log or _log_beside(preset))
         if record:
-            _record(Path(preset), evaluation)
+            _record(Path(preset), tagger.preset, evaluation)
     except KeyboardInterrupt:
         fail("stopped" + ("; the same command goes on" if output else ""), INTERRUPTED)
     except OSError as error:
@@ -212,10 +213,10 @@ def _write(evaluation: "Evaluation", output: Path, log: Path | None) -> None:
     say(f"report in {output}" + ("" if pictures else f", without pictures: {style.INSTALL} brings them"))
 
 
-def _record(directory: Path, evaluation: "Evaluation") -> None:
+def _record(directory: Path, evaluated: "Preset", evaluation: "Evaluation") -> None:
     from samplecnn_zoo.training.evaluate import with_scores
-    from samplecnn_zoo.zoo import preset_info, save_record
+    from samplecnn_zoo.zoo import save_record
 
-    record = with_scores(preset_info(directory), evaluation)
+    record = with_scores(evaluated, evaluation)
     save_record(directory, record)
     say(f"{len(record.scores)} scores in {directory}")

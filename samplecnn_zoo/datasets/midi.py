@@ -96,7 +96,7 @@ def read_index(root: Path) -> list[Piece]:
             if file_name in pieces:
                 raise ValueError(f"{where}: {file_name!r} again; files of all genres need names of their own")
             pieces[file_name] = Piece(genre, file_name, name)
-    if taken := [name for name in pieces if re.sub(r"\.\d+$", "", name) in pieces.keys() - {name}]:
+    if taken := [name for name in pieces if re.sub(r"\.[1-9]\d*$", "", name) in pieces.keys() - {name}]:
         raise ValueError(
             f"{root / 'index.tsv'}: {taken[0]!r} is what a later take would be called; rename it"
         )

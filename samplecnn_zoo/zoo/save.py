@@ -52,8 +52,8 @@ def save_pretrained(
 
     What is written is for inference: no optimizer, every layer in float32. It is read back and compared
     bit for bit before it takes its place, so that a directory is whole or not there. `overwrite` replaces
-    an earlier preset, its model card too. `half` stores the large kernels in float16, which halves the file;
-    the network still computes in float32. It moves scores of `samplecnn_3x9.midi50` by less than 0.001.
+    an earlier preset, its model card too. `half` stores the large kernels in float16, which nearly halves the
+    file of a wide network; it still computes in float32. It moves scores of `samplecnn_3x9.midi50` by less than 0.001.
 
     Returns:
         The record as stored, with both hashes.
@@ -78,7 +78,7 @@ def save_pretrained(
         _round(plain, least)
     with _place(directory) as draft:
         saved = _write(plain, draft, preset, least)
-        _verify(plain, draft)
+        _verify(plain if half else model, draft)
     model.preset = saved
     return saved
 
@@ -87,13 +87,14 @@ def save_record(directory: str | Path, preset: Preset) -> None:
     """Replace what a preset directory says of itself, `preset.json` and the model card; the network stays.
 
     Raises:
-        PresetError: if there is no preset, or `preset` is the record of other weights or another network.
+        PresetError: if there is no preset, or `preset` is the record of other weights, tags or segments.
         OSError: if it can't be written.
     """
     directory = Path(directory)
     known = read_preset(directory)
-    if (preset.config_sha256, preset.weights_sha256) != (known.config_sha256, known.weights_sha256):
-        raise PresetError(f"{directory}: the record is not of the network that lies there")
+    bound = ("config_sha256", "weights_sha256", "tags", "sample_rate", "segment_samples")
+    if changed := [name for name in bound if getattr(preset, name) != getattr(known, name)]:
+        raise PresetError(f"{directory}: the record is not of the network that lies there ({changed[0]})")
     write_whole(directory / PRESET_FILE, preset.to_json().encode())
     write_whole(directory / CARD_FILE, model_card(preset).encode())
 
