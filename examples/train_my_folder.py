@@ -1,7 +1,7 @@
 """Train a classifier on your own recordings, and see how good it is on files that it hasn't heard.
 
-    python examples/train_my_folder.py genres/ -o runs/new                                      # from scratch
-    python examples/train_my_folder.py genres/ -o runs/tuned --start-from samplecnn_8k.musicnn  # from a preset
+    python examples/train_my_folder.py genres/ -o runs/new                                      # no preset
+    python examples/train_my_folder.py genres/ -o runs/tuned --start-from samplecnn_8k.musicnn  # a preset
     python examples/train_my_folder.py genres/ -o runs/folds --folds 5 --seeds 3                # how sure?
 
 `genres/` holds a folder a class with audio files in it. Without --folds a tenth of each class is tested on,

@@ -53,7 +53,8 @@ def save_pretrained(
     What is written is for inference: no optimizer, every layer in float32. It is read back and compared
     bit for bit before it takes its place, so that a directory is whole or not there. `overwrite` replaces
     an earlier preset, its model card too. `half` stores the large kernels in float16, which nearly halves the
-    file of a wide network; it still computes in float32. It moves scores of `samplecnn_3x9.midi50` by less than 0.001.
+    file of a wide network; it still computes in float32. Scores of `samplecnn_3x9.midi50` move by less than
+    0.001.
 
     Returns:
         The record as stored, with both hashes.
