@@ -52,6 +52,8 @@ def main() -> None:
             variation=variation(options.vary), workers=options.workers, limit=options.limit, progress=bar,
             tags=options.tags.read_text("utf-8").splitlines() if options.tags else None,
         )  # fmt: skip
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: stopped; the same command goes on\n")
     except (ImportError, OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     for line in left_out:

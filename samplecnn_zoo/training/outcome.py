@@ -95,17 +95,20 @@ def _training(recipe: Recipe, standing: Standing, about: About, before: Preset |
     import keras
 
     hours = sum(row["seconds"] for row in standing.history) / 3600
+    machine = about.machine or _machine()
     command = about.command or f"samplecnn_zoo.training.train(get_recipe({recipe.name!r}), …)"
     if before and before.training:
         hours += before.training.hours
         command = f"{before.training.command}\n{command}"
+        if before.training.machine != machine:
+            machine = f"{before.training.machine}; then {machine}"
     kept = standing.best if recipe.keep == "best" and standing.best else standing.history[-1]
     note = (
         f"Recipe {recipe.name}; epoch {kept['epoch']} of {len(standing.history)} was kept ({recipe.keep}). "
         f"Keras {keras.__version__} with {keras.backend.backend()}, {recipe.precision}. "
         "Decoding is not counted."
     )
-    return Training(command, round(hours, 2), about.machine or _machine(), note)
+    return Training(command, round(hours, 2), machine, note)
 
 
 def _machine() -> str:

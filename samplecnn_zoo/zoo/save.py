@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LARGE = 0.03  # share of all numbers from which on an array is halved: small ones lie below, and matter more
 
+_FLOAT16 = np.finfo(np.float16)
 _FLOAT32 = {
     "module": "keras",
     "class_name": "DTypePolicy",
@@ -195,12 +196,14 @@ def _inference_copy(model: "keras.Model") -> "keras.Model":
 
 def _round(model: "keras.Model", least: int) -> None:
     """Round arrays of at least so many numbers to what float16 holds."""
-    with np.errstate(over="ignore"):  # reading back refuses what is infinite
-        for layer in model.layers:
-            arrays = layer.get_weights()
-            layer.set_weights(
-                [a.astype(np.float16).astype(a.dtype) if a.size >= least else a for a in arrays]
+    for layer in model.layers:
+        arrays = layer.get_weights()
+        if any(np.abs(array).max() > _FLOAT16.max for array in arrays if array.size >= least):
+            raise PresetError(
+                f"layer {layer.name!r} has weights beyond {_FLOAT16.max:,.0f}, which float16 cannot hold: "
+                "save without half=True"
             )
+        layer.set_weights([a.astype(np.float16).astype(a.dtype) if a.size >= least else a for a in arrays])
 
 
 def _halve(file: Path, least: int) -> None:
