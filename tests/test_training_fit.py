@@ -29,7 +29,7 @@ from samplecnn_zoo.training import (
     train,
 )
 from samplecnn_zoo.training.feed import Feed, choose
-from samplecnn_zoo.zoo import Normalization, Preset, save_pretrained
+from samplecnn_zoo.zoo import Normalization, Preset, Training, save_pretrained
 from tests import training_sets as sets
 
 
@@ -434,7 +434,10 @@ def pretrained(folder: Path, tags: tuple[str, ...], **changes: Any) -> Path:
 def test_starting_from_a_preset_of_the_same_tags_goes_on_from_its_weights(
     tones: Prepared, tmp_path: Path
 ) -> None:
-    before = pretrained(tmp_path / "before", tones.tags, normalization=Normalization(0.01, 0.3))
+    earlier = Training("make noise", 2.0, "a GPU", "")
+    before = pretrained(
+        tmp_path / "before", tones.tags, normalization=Normalization(0.01, 0.3), training=earlier
+    )
     recipe = quick(epochs=1, keep="last", learning_rate=1e-12, optimizer=Optimizer(kind="sgd"))
     lines: list[Any] = []
     after = train(recipe, tones, tmp_path / "run", start_from=before, progress=lines.append)
@@ -442,6 +445,9 @@ def test_starting_from_a_preset_of_the_same_tags_goes_on_from_its_weights(
     record = preset_info(after)
     assert record.normalization == Normalization(0.01, 0.3)
     assert record.training_data.endswith("the weights to begin with were trained on noise")
+    assert record.training is not None and record.training.hours >= 2.0
+    assert record.training.command.startswith("make noise\n")
+    assert record.training.machine.startswith("a GPU; then ")
     ours, theirs = load_pretrained(after), load_pretrained(before)
     for layer in ours.layers:
         for one, other in zip(

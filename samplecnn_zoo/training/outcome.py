@@ -100,7 +100,7 @@ def _training(recipe: Recipe, standing: Standing, about: About, before: Preset |
     if before and before.training:
         hours += before.training.hours
         command = f"{before.training.command}\n{command}"
-        if before.training.machine != machine:
+        if before.training.machine and not before.training.machine.endswith(machine):
             machine = f"{before.training.machine}; then {machine}"
     kept = standing.best if recipe.keep == "best" and standing.best else standing.history[-1]
     note = (
