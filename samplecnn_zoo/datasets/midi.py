@@ -130,7 +130,8 @@ def prepare(
 
     Each clip is written whole or not at all, so a killed run goes on where it stopped; a second run on
     finished data renders nothing, but for pieces that were unusable (unreadable, too short, silent) and have
-    been written to since. The same seed gives the same excerpts, splits and tags on any machine.
+    been written to since. The same seed gives the same excerpts, splits and tags on any machine. The index
+    lists what this call asks for: with a smaller limit or fewer takes it becomes shorter, the audio stays.
 
     Pieces of the train part alone are varied, played by any of the soundfonts and taken several times, so
     that the sound of valid and test stays the same whatever is tried; with `tags`, their labels do, too.
