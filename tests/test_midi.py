@@ -333,5 +333,8 @@ def test_every_tag_that_the_rules_give_is_known() -> None:
     assert found | loudness_tags(-40) | loudness_tags(-5) == NAMES
 
 
-def test_labels_of_no_clips_have_a_column_a_tag() -> None:
+def test_labels_have_a_row_a_clip_and_a_column_a_tag_even_of_none() -> None:
+    clip = midi.Clip("0", "jazz", "0", "train", ("a",), 0.0, -20.0, "0")
     assert midi.label_matrix([], ["a", "b"]).shape == (0, 2)
+    assert midi.label_matrix([clip, clip], []).shape == (2, 0)
+    np.testing.assert_array_equal(midi.label_matrix([clip], ["a", "b"]), [[1, 0]])

@@ -255,7 +255,8 @@ def audio_path(out: Path, clip: Clip) -> Path:
 
 def label_matrix(clips: list[Clip], tags: list[str]) -> np.ndarray:
     """(clips, tags) float32 of 0 and 1."""
-    return np.array([[tag in clip.tags for tag in tags] for clip in clips], np.float32).reshape(-1, len(tags))
+    rows = [[tag in clip.tags for tag in tags] for clip in clips]
+    return np.array(rows, np.float32).reshape(len(clips), len(tags))
 
 
 def _top_tags(clips: list[Clip]) -> list[str]:
